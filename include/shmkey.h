@@ -119,7 +119,7 @@
 // multiple of 64.
 typedef struct shm_broadcast shm_broadcast;
 
-// Ends the waits of a handle, which owns it: see shm_cancel().
+// What ends the waits of a handle, to which it belongs: from a function such as shm_ring_canceller().
 typedef struct shm_canceller shm_canceller;
 
 // A condition variable. A thread that has a mutex, and finds that the bytes are not yet as it needs them, waits here
@@ -227,7 +227,8 @@ typedef struct shm_place {
   // With id: where the object begins in that segment, in bytes, a multiple of 64; else 0. The bytes
   // there must be 0 before the object is created.
   size_t offset;
-  // How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
+  // How long to wait while another process is creating the object, in nanoseconds, or SHMKEY_FOREVER. For an object
+  // that no process has begun to create, and that flags do not ask to create, the call fails at once with ENOENT.
   int64_t timeout;
   // The user id that must own the segment, or SHMKEY_ANY_OWNER. It is compared before anything in the
   // segment is used; the segment's creator must be the same user, or root.
@@ -556,9 +557,9 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 //
 // Returns: a handle, which shm_semaphore_close() closes; or NULL.
 // Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user
-// of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
-// EFAULT place is NULL; and, with a path, those of shm_open_key().
+// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
+// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
+// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
@@ -599,8 +600,9 @@ SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t 
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 // close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-// this process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+// epoll descriptor; EFAULT semaphore is NULL.
 // Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 
@@ -702,9 +704,9 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 //
 // Returns: a handle, which shm_mutex_close() closes; or NULL.
 // Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
-// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
-// place is NULL; and, with a path, those of shm_open_key().
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
@@ -838,10 +840,10 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_condvar_close() closes; or NULL.
-// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset
-// is not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected
-// is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
+// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
+// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
@@ -971,10 +973,10 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_rwlock_close() closes; or NULL.
-// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is
-// another user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed
-// and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
+// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
+// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
@@ -1137,9 +1139,9 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL.
 // Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
-// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
-// place is NULL; and, with a path, those of shm_open_key().
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
+// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
+// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_latest *shm_latest_open_at(const struct shm_place *place,
@@ -1155,8 +1157,8 @@ struct shm_latest *shm_latest_open_at(const struct shm_place *place,
 //
 // Returns: 0; or -1.
 // Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
-// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest or value is
-// NULL.
+// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest is NULL, or
+// value is NULL and its size is not 0.
 // Threads: one at a time publishes with a handle, while others read with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *value);
 
@@ -1167,7 +1169,8 @@ SHMKEY_MUST_USE int shm_latest_publish(struct shm_latest *latest, const void *va
 //
 // Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
 // value are arbitrary; or -1.
-// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest or value is NULL.
+// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest is NULL, or value is NULL and
+// its size is not 0.
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *value);
 
@@ -1181,8 +1184,9 @@ SHMKEY_MUST_USE int64_t shm_latest_read(const struct shm_latest *latest, void *v
 //
 // Returns: the value's version, 1 or more; or -1.
 // Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
-// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
-// in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
+// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000
+// times in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest is NULL, or value
+// is NULL and its size is not 0.
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE
 int64_t shm_latest_read_newer(const struct shm_latest *latest,
@@ -1202,8 +1206,9 @@ int64_t shm_latest_read_newer(const struct shm_latest *latest,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
 // it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-// this process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+// epoll descriptor; EFAULT latest is NULL.
 // Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
 // this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
@@ -1306,9 +1311,9 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 //
 // Returns: a handle, which shm_ring_close() closes; or NULL.
 // Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
-// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
-// place is NULL; and, with a path, those of shm_open_key().
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_ring *shm_ring_open_at(const struct shm_place *place,
@@ -1326,12 +1331,14 @@ struct shm_ring *shm_ring_open_at(const struct shm_place *place,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
-// signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY another handle
-// is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no
-// room, and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL this
-// handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of
-// a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; both also if
+// another sender of a ring with SHMKEY_MANY_SENDERS has a slot reserved, or was interrupted while it was sending;
+// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity;
+// EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE,
+// EOWNERDEAD there is no room, and the receiver has released its role or died; EBADMSG another program has
+// overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a
+// slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and
+// size is not 0.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, size_t size, int64_t timeout);
 
@@ -1410,11 +1417,12 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
-// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE, EOWNERDEAD there is
-// no message, and the last sender has released its role or died; EBADMSG another program has overwritten the ring;
-// EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
+// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
+// stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
+// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
+// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
+// size is more than any memory.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -1429,7 +1437,8 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none was.
-// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
+// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit into
+// memory.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE
 ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring,
@@ -1458,7 +1467,11 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 //
 // When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
 // until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
-// read or close it. The first poll returns at once.
+// read it. The first poll returns at once.
+//
+// The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
+// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
+// that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 //
 // If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
 // readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
@@ -1470,8 +1483,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 // shm_ring_end_receiving() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-// this process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+// epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
 // NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 // fork(2) does not use its parent's descriptor.
@@ -1627,9 +1641,9 @@ void shm_ring_close(struct shm_ring *ring);
 // created the broadcast.
 //
 // name: 1 to 256 bytes of any value and a NUL.
-// capacity: in bytes, 64 or more: the length of the longest message, and the room for all messages together, each of
-// which takes its length plus 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a
-// broadcast that exists, whatever its capacity and options are.
+// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 // creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -1637,15 +1651,15 @@ void shm_ring_close(struct shm_ring *ring);
 //
 // Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 // shm_remove(shm_broadcast_id(broadcast)).
-// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or too
-// long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or another undefined bit, or
-// flags has an option or another undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the broadcast is
-// lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or its mode does not
-// let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-// object, another capacity or other options, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another
-// version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too
-// small or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-// for shmget(2).
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
+// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
+// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
+// pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
+// process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
+// EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
+// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
@@ -1654,18 +1668,18 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 //
 // place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
-// capacity: in bytes, 64 or more: the length of the longest message, and the room for all messages together, each of
-// which takes its length plus 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a
-// broadcast that exists, whatever its capacity and options are.
+// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 // options: 0, or SHMKEY_LOSSY. All processes give the same.
 // flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 //
 // Returns: a handle, which shm_broadcast_close() closes; or NULL.
-// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
-// EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is
+// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner
+// that is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the
+// segment was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
@@ -1816,7 +1830,7 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
 // the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
 // subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
-// EFAULT broadcast is NULL, or buffer is NULL and size is not 0.
+// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE
 ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
@@ -1874,9 +1888,9 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 // shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-// this process may not make a socket of the family AF_UNIX; EPERM the handle is not subscribed; EFAULT broadcast is
-// NULL.
+// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+// epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 // made by fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
@@ -2017,10 +2031,10 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 //
 // Returns: the index of an object that is ready, 0 to count - 1; or -1.
 // Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
-// an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
-// of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-// descriptors are needed.
+// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
+// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
+// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
+// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 // Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 

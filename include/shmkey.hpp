@@ -347,7 +347,7 @@ public:
         at.has_text_ = false;
         return at;
     }
-    /// Returns the same place, with the time to wait until another process has created the object; it is 5
+    /// Returns the same place, with the time to wait while another process is creating the object; it is 5
     /// seconds otherwise.
     [[nodiscard]] place created_within(timeout time) const noexcept
     {
@@ -732,7 +732,7 @@ public:
     /// it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
     /// to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
 
     /// Returns the count. Another thread may change it at any time.
@@ -1024,7 +1024,7 @@ public:
     /// When it is readable, call read_newer() until that returns std::nullopt, which makes it unreadable. It belongs to
     /// this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
 
     /// Returns the version of the newest value: 1 for the first; 0 if none was published.
@@ -1118,10 +1118,11 @@ public:
         return open(where, capacity, ring_options::none, how);
     }
 
-    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EMSGSIZE it is longer than the
-    /// capacity; EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room,
-    /// and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot
-    /// is reserved.
+    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, both also if another of many senders has a slot
+    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
+    /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the
+    /// receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
+    /// reserved.
     result<void> send(std::string_view text, timeout time = forever) noexcept
     {
         return send_bytes(text.data(), text.size(), time);
@@ -1220,7 +1221,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EBUSY another process is the receiver.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the
+    /// receiver, and its process is not known to be dead.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_ring_fd(get())); }
 
     /// Takes the sender's role before there is anything to send. Errors: EBUSY, ENOSPC, EBADMSG as send().
@@ -1363,7 +1365,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, EAFNOSUPPORT, EPERM, EACCES; EPERM this handle is not subscribed.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not
+    /// subscribed.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
 
     /// Ends the subscription of this handle: the publisher no longer waits for it.
@@ -1482,7 +1485,7 @@ private:
 
 /// Waits until one of 1 to 128 objects is ready, and returns its index. Receives nothing from it. Errors: ETIMEDOUT,
 /// EAGAIN; EINTR, ECANCELED a signal handler, or the canceller of one of the objects, has ended the wait; EINVAL there
-/// are too few or too many objects; EBUSY another process is the receiver of a ring; EPERM a broadcast is not
+/// are too few or too many objects; EBUSY another handle is the receiver of a ring; EPERM a broadcast is not
 /// subscribed; and those of fd() before Linux 5.16.
 [[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
                                                   timeout time = forever) noexcept

@@ -334,6 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_lists_each_column() {
+        let page = include_str!("../man/list.md");
+        for field in SEGMENTS {
+            let name = field.column.title;
+            assert!(page.contains(&format!("\n- `{name}`: ")), "{name}");
+        }
+    }
+
+    #[test]
     fn a_state_is_never_cut() {
         let lines = table(
             &usual_of(FIELDS),

@@ -41,6 +41,21 @@ impl Found {
                 publisher: None,
                 ..
             } => Some("published messages"),
+            // Scripts use these one after the other, and no process has them in between.
+            Holding::Semaphore { .. } => Some("a semaphore's count"),
+            Holding::Mutex {
+                owner: None,
+                suspect: false,
+                lost: false,
+            } => Some("an unlocked mutex"),
+            Holding::RwLock {
+                writer: None,
+                readers,
+                suspect: false,
+                lost: false,
+                ..
+            } if readers.is_empty() => Some("an unlocked reader-writer lock"),
+            Holding::Condvar { .. } => Some("a condition variable"),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Opens the object that a segment begins with.
 
 use crate::{output::Failure, sparse::Sparse, target::Target, words};
-use shmkey::{Contents, ErrorKind, Holding, Place, Segment};
+use shmkey::{Contents, ErrorKind, Holding, Key, Place, Segment};
 
 /// A kind of object that a command works on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,14 @@ pub fn place(segment: &Segment, contents: &Contents) -> Result<Place, Failure> {
         attached => attached?,
     };
     let layout = String::from_utf8_lossy(&contents.layout);
+    let named = Place::named(&contents.name).create(false).layout(&layout);
+    // Errors then name the object. Another segment may have the name since.
+    if !contents.name.is_empty()
+        && Segment::open(Key::from_name(&contents.name)?)
+            .is_ok_and(|other| other.id() == segment.id())
+    {
+        return Ok(named);
+    }
     let place = Place::within(memory.into(), 0).create(false);
     Ok(place.layout(&layout))
 }

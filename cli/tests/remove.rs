@@ -217,6 +217,32 @@ fn orphans_with_data_are_removed_only_with_data() {
     });
 }
 
+/// What scripts use one after the other is in use, although no process has it attached in between.
+#[test]
+fn mutexes_and_semaphores_of_scripts_are_removed_only_with_data() {
+    alone(|| {
+        shmkey(&["create", "--mutex", "--name", "a lock"]);
+        shmkey(&["create", "--semaphore", "1", "--name", "slots"]);
+        let said = shmkey(&["remove", "--orphans", "--yes"]);
+        assert!(
+            said.contains("2 orphans left alone") && said.contains("a semaphore's count"),
+            "{said}"
+        );
+        assert_eq!(ids().len(), 2);
+        // The holder of a lock that was killed does not come back for it.
+        let name = Name::new();
+        Child::new(|| {
+            let lock = shmkey::Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+            std::mem::forget(lock.lock().unwrap());
+        })
+        .kill();
+        shmkey(&["remove", "--orphans", "--yes"]);
+        assert_eq!(ids().len(), 2);
+        shmkey(&["remove", "--orphans", "--with-data", "--yes"]);
+        assert_eq!(ids().len(), 0);
+    });
+}
+
 /// `list --no-contents` does not know what an orphan holds, and says so.
 #[test]
 fn orphans_with_data_are_reported() {

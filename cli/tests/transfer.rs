@@ -4,7 +4,7 @@ mod support;
 
 use shmkey::{Broadcast, Mutex, Place, Ring, Segment, Semaphore};
 use std::{sync::Arc, thread, time::Duration};
-use support::{Name, listed_id, refusal, run, shmkey};
+use support::{Name, alone, listed_id, refusal, run, shmkey};
 
 #[test]
 fn bytes_of_a_segment() {
@@ -326,4 +326,16 @@ fn no_object_is_written_over_without_force() {
         &run(&["get", &name.0, "-s", "8192", "-n", "8"], b"").stdout,
         b"xxxxxxxx"
     );
+}
+
+/// An error names the object by its name.
+#[test]
+fn an_error_names_the_ring() {
+    alone(|| {
+        shmkey(&["create", "--ring", "--size", "4K", "--name", "orders"]);
+        let output = run(&["get", "orders", "--timeout", "0"], b"");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("there is no message"), "{said}");
+        assert!(said.contains("ring \"orders\" (id "), "{said}");
+    });
 }

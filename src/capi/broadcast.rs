@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
+    object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
 };
@@ -73,9 +73,9 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// created the broadcast.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
-/// capacity: in bytes, 64 or more: the length of the longest message, and the room for all messages together, each of
-/// which takes its length plus 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a
-/// broadcast that exists, whatever its capacity and options are.
+/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+/// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
 /// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to
@@ -83,15 +83,15 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
-/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or too
-/// long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or another undefined bit, or
-/// flags has an option or another undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the broadcast is
-/// lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this process write, or its mode does not
-/// let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of
-/// object, another capacity or other options, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another
-/// version of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too
-/// small or malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as
-/// for shmget(2).
+/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
+/// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
+/// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
+/// pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
+/// process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
+/// EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
+/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -112,18 +112,18 @@ pub unsafe extern "C" fn shm_broadcast_open(
 ///
 /// place: where the broadcast lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
-/// capacity: in bytes, 64 or more: the length of the longest message, and the room for all messages together, each of
-/// which takes its length plus 16 bytes, rounded up to a multiple of 64. All processes give the same. 0 opens a
-/// broadcast that exists, whatever its capacity and options are.
+/// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
+/// shorter ones that together take as much or a little more; each takes its length plus 16 bytes, rounded up to a
+/// multiple of 64. All processes give the same. 0 opens a broadcast that exists, whatever its capacity and options are.
 /// options: 0, or SHMKEY_LOSSY. All processes give the same.
 /// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL.
-/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-/// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the owner that is expected is another
-/// user than this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
-/// EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is
+/// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner
+/// that is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the
+/// segment was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -212,6 +212,20 @@ unsafe fn subscribing<'a>(
     Ok((&broadcast.raw, unsafe { &mut *broadcast.subscribing.get() }))
 }
 
+/// Returns the same for a call that receives or peeks, which ends the access to a peeked message.
+///
+/// # Safety
+/// As for `subscribing`.
+unsafe fn subscribing_anew<'a>(
+    call: &'static str,
+    broadcast: *mut shm_broadcast,
+) -> Result<(&'a RawBroadcast, &'a mut Subscribing), Error> {
+    // SAFETY: the caller's promise.
+    let (raw, subscribing) = unsafe { subscribing(call, broadcast) }?;
+    subscribing.peeked = None;
+    Ok((raw, subscribing))
+}
+
 /// Returns the error for a slot or a message that this handle does not hold.
 #[cold]
 fn not_held(raw: &RawBroadcast, action: Action) -> Error {
@@ -286,9 +300,8 @@ impl Subscribing {
         }
     }
 
-    /// Returns the subscribing end, and ends the access to a peeked message.
+    /// Returns the subscribing end.
     fn end(&mut self, raw: &RawBroadcast, action: Action) -> Result<&mut SubscribeEnd, Error> {
-        self.peeked = None;
         self.end.as_mut().ok_or_else(|| raw.not_subscribed(action))
     }
 
@@ -336,7 +349,8 @@ pub unsafe extern "C" fn shm_broadcast_publish(
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
         let (raw, publishing) = unsafe { publishing("shm_broadcast_publish", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
-        let message = unsafe { source(raw.object(), Action::Publish, message, size) }?;
+        let message =
+            unsafe { self::message(raw.object(), Action::Publish, raw.capacity(), message, size) }?;
         let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
         raw.publish(end, message, deadline).map(|()| 0)
@@ -368,7 +382,7 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
         let (raw, publishing) = unsafe { publishing("shm_broadcast_publish_batch", broadcast) }?;
-        let size = size_of_array::<shm_bytes>(raw, Action::Publish, count)?;
+        let size = array_size::<shm_bytes>(raw.object(), Action::Publish, count)?;
         expect_bytes(raw.object(), Action::Publish, messages.cast(), size)?;
         let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
@@ -378,20 +392,12 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
             // them stands for bytes that the caller hands over.
             unsafe {
                 let shm_bytes { data, size } = messages.add(i).read_volatile();
-                source(raw.object(), Action::Publish, data, size)
+                message(raw.object(), Action::Publish, raw.capacity(), data, size)
             }
         });
         let published = raw.publish_batch(end, messages, deadline)?;
         Ok(published as isize)
     }))
-}
-
-/// Returns the size of an array of the caller's in bytes.
-fn size_of_array<T>(raw: &RawBroadcast, action: Action, count: usize) -> Result<usize, Error> {
-    count.checked_mul(size_of::<T>()).ok_or_else(|| {
-        let error = raw.object().error(ErrorKind::InvalidArgument);
-        error.during(action).with(What::TooMany, count as u64, 0)
-    })
 }
 
 /// Reserves room for a message, which the caller writes in place; in a lossless broadcast, waits for room.
@@ -589,7 +595,7 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
 /// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
 /// the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
 /// subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
-/// EFAULT broadcast is NULL, or buffer is NULL and size is not 0.
+/// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -601,7 +607,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_recv", broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing_anew("shm_broadcast_recv", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
@@ -636,10 +642,11 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_recv_batch", broadcast) }?;
+        let (raw, subscribing) =
+            unsafe { subscribing_anew("shm_broadcast_recv_batch", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
-        let room = size_of_array::<usize>(raw, Action::Receive, count)?;
+        let room = array_size::<usize>(raw.object(), Action::Receive, count)?;
         expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
@@ -671,7 +678,7 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and receives by one thread at a time.
-        let (raw, subscribing) = unsafe { subscribing("shm_broadcast_peek", broadcast) }?;
+        let (raw, subscribing) = unsafe { subscribing_anew("shm_broadcast_peek", broadcast) }?;
         if message.is_null() {
             return Err(null(raw, Action::Peek));
         }
@@ -704,9 +711,9 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 /// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-/// this process may not make a socket of the family AF_UNIX; EPERM the handle is not subscribed; EFAULT broadcast is
-/// NULL.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+/// epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 /// made by fork(2) does not use its parent's descriptor.
 #[must_use]
@@ -729,7 +736,7 @@ pub(super) unsafe fn to_wait<'a>(
 ) -> Result<(&'a RawBroadcast, &'a mut SubscribeEnd), Error> {
     // SAFETY: the caller's promise.
     let (raw, subscribing) = unsafe { subscribing("shm_wait_any", broadcast) }?;
-    Ok((raw, subscribing.end(raw, Action::Receive)?))
+    Ok((raw, subscribing.end(raw, Action::Wait)?))
 }
 
 /// Releases the peeked message, so that the one after it becomes the next one.

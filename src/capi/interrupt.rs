@@ -3,7 +3,7 @@
 use crate::{object::Object, sync::Interrupt};
 use core::{ffi::c_int, ptr::NonNull};
 
-/// Ends the waits of a handle, which owns it: see shm_cancel().
+/// What ends the waits of a handle, to which it belongs: from a function such as shm_ring_canceller().
 #[allow(non_camel_case_types)]
 #[allow(dead_code, reason = "C has a pointer to the field, under this name")]
 pub struct shm_canceller(Interrupt);

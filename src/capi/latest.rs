@@ -82,9 +82,9 @@ pub unsafe extern "C" fn shm_latest_open(
 ///
 /// Returns: a handle, which shm_latest_close() closes; or NULL.
 /// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-/// a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
-/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
-/// place is NULL; and, with a path, those of shm_open_key().
+/// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
+/// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
+/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -117,8 +117,8 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_l
 ///
 /// Returns: 0; or -1.
 /// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EACCES the handle was
-/// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest or value is
-/// NULL.
+/// opened with SHMKEY_READ_ONLY, or the segment's mode does not let this process write; EFAULT latest is NULL, or
+/// value is NULL and its size is not 0.
 /// Threads: one at a time publishes with a handle, while others read with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -157,7 +157,8 @@ pub unsafe extern "C" fn shm_latest_publish(
 ///
 /// Returns: the value's version, 1 for the first published value; 0 if none was published, and then the bytes at
 /// value are arbitrary; or -1.
-/// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest or value is NULL.
+/// Errors: ESTALE the publisher overtook the copy 100,000 times in a row; EFAULT latest is NULL, or value is NULL and
+/// its size is not 0.
 /// Threads: any number at a time; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -189,8 +190,9 @@ unsafe fn read(latest: &shm_latest, value: *mut c_void) -> Result<i64, Error> {
 ///
 /// Returns: the value's version, 1 or more; or -1.
 /// Errors: ETIMEDOUT no such value was published in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
-/// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000 times
-/// in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest or value is NULL.
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; ESTALE the publisher overtook the copy 100,000
+/// times in a row; EBADMSG the object is malformed; EINVAL timeout is less than -1; EFAULT latest is NULL, or value
+/// is NULL and its size is not 0.
 /// Threads: any number at a time; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -232,8 +234,9 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
 /// it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-/// this process may not make a socket of the family AF_UNIX; EFAULT latest is NULL.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+/// epoll descriptor; EFAULT latest is NULL.
 /// Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
 /// this again, and gets a descriptor of its own.
 #[must_use]

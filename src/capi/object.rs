@@ -152,6 +152,35 @@ pub(super) fn expect_bytes(
     Ok(())
 }
 
+/// Returns the size of an array of the caller's in bytes.
+pub(super) fn array_size<T>(object: &Object, action: Action, count: usize) -> Result<usize, Error> {
+    let size = count.checked_mul(size_of::<T>());
+    size.filter(|&size| size <= isize::MAX as usize)
+        .ok_or_else(|| {
+            let error = object.error(ErrorKind::InvalidArgument).during(action);
+            error.with(What::TooMany, count as u64, 0)
+        })
+}
+
+/// A message of the caller's. One that is longer than any memory is longer than any capacity, too.
+///
+/// # Safety
+/// As for [`source`].
+pub(super) unsafe fn message<'a>(
+    object: &Object,
+    action: Action,
+    capacity: usize,
+    bytes: *const c_void,
+    len: usize,
+) -> Result<Source<'a>, Error> {
+    if len > isize::MAX as usize {
+        let error = object.error(ErrorKind::TooLong).during(action);
+        return Err(error.with(What::TooLong, len as u64, capacity as u64));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { source(object, action, bytes, len) }
+}
+
 /// Bytes of the caller's to copy from. They may lie in shared memory.
 ///
 /// # Safety

@@ -29,7 +29,8 @@ pub struct shm_place {
     /// With id: where the object begins in that segment, in bytes, a multiple of 64; else 0. The bytes
     /// there must be 0 before the object is created.
     pub offset: usize,
-    /// How long to wait until another process has created the object, in nanoseconds, or SHMKEY_FOREVER.
+    /// How long to wait while another process is creating the object, in nanoseconds, or SHMKEY_FOREVER. For an object
+    /// that no process has begun to create, and that flags do not ask to create, the call fails at once with ENOENT.
     pub timeout: i64,
     /// The user id that must own the segment, or SHMKEY_ANY_OWNER. It is compared before anything in the
     /// segment is used; the segment's creator must be the same user, or root.

@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{buffer, close, deadline, expect_bytes, fd_of, handle, object, source},
+    object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
     place::{described, named, shm_place},
 };
 use crate::{
@@ -155,9 +155,9 @@ pub unsafe extern "C" fn shm_ring_open(
 ///
 /// Returns: a handle, which shm_ring_close() closes; or NULL.
 /// Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
-/// multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user of
-/// this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed; EFAULT
-/// place is NULL; and, with a path, those of shm_open_key().
+/// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -247,6 +247,20 @@ unsafe fn receiving<'a>(
     let ring = unsafe { object(call, ring) }?;
     // SAFETY: this is only for the thread that receives.
     Ok((&ring.raw, unsafe { &mut *ring.receiving.get() }))
+}
+
+/// Returns the same for a call that receives or peeks, which ends the access to a peeked message.
+///
+/// # Safety
+/// As for `receiving`.
+unsafe fn receiving_anew<'a>(
+    call: &'static str,
+    ring: *mut shm_ring,
+) -> Result<(&'a RawRing, &'a mut Receiving), Error> {
+    // SAFETY: the caller's promise.
+    let (raw, receiving) = unsafe { receiving(call, ring) }?;
+    receiving.peeked = None;
+    Ok((raw, receiving))
 }
 
 impl Sending {
@@ -340,12 +354,6 @@ impl Receiving {
         end.ok_or_else(|| Error::invalid("shm_ring", "no receiver"))
     }
 
-    /// Returns the receiving end for a call that receives or peeks, which ends the access to a peeked message.
-    fn end_to_receive(&mut self, raw: &RawRing) -> Result<&mut ReceiveEnd, Error> {
-        self.peeked = None;
-        self.end(raw)
-    }
-
     /// Releases the role, and the peeked message with it.
     fn release_role(&mut self, raw: &RawRing) {
         self.peeked = None;
@@ -373,12 +381,14 @@ impl Drop for shm_ring {
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a
-/// signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity; EBUSY another handle
-/// is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no
-/// room, and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL this
-/// handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a slot reserved by another handle of
-/// a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no room in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; both also if
+/// another sender of a ring with SHMKEY_MANY_SENDERS has a slot reserved, or was interrupted while it was sending;
+/// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE size is larger than the capacity;
+/// EBUSY another handle is the sender, and its process is not known to be dead; ENOSPC there are 64 senders; EPIPE,
+/// EOWNERDEAD there is no room, and the receiver has released its role or died; EBADMSG another program has
+/// overwritten the ring; EINVAL this handle has a slot reserved, or timeout is less than -1; EDEADLK this thread has a
+/// slot reserved by another handle of a ring with SHMKEY_MANY_SENDERS; EFAULT ring is NULL, or message is NULL and
+/// size is not 0.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -392,7 +402,15 @@ pub unsafe extern "C" fn shm_ring_send(
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send", ring) }?;
         // SAFETY: the caller hands over that many bytes.
-        let message = unsafe { source(raw.object(), Action::Send, message, size) }?;
+        let message = unsafe {
+            self::message(
+                raw.object(),
+                Action::Send,
+                raw.view().capacity,
+                message,
+                size,
+            )
+        }?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
         raw.send(end, message, deadline).map(|()| 0)
@@ -424,9 +442,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
-        let Some(size) = count.checked_mul(size_of::<shm_bytes>()) else {
-            return Err(refused(raw, Action::Send, What::TooMany, count));
-        };
+        let size = array_size::<shm_bytes>(raw.object(), Action::Send, count)?;
         expect_bytes(raw.object(), Action::Send, messages.cast(), size)?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
@@ -436,7 +452,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
             // them stands for bytes that the caller hands over.
             unsafe {
                 let shm_bytes { data, size } = messages.add(i).read_volatile();
-                source(raw.object(), Action::Send, data, size)
+                message(raw.object(), Action::Send, raw.view().capacity, data, size)
             }
         });
         let sent = raw.send_batch(end, messages, deadline)?;
@@ -550,11 +566,12 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-/// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
-/// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE, EOWNERDEAD there is
-/// no message, and the last sender has released its role or died; EBADMSG another program has overwritten the ring;
-/// EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0.
+/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
+/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
+/// stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
+/// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
+/// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
+/// size is more than any memory.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -566,11 +583,11 @@ pub unsafe extern "C" fn shm_ring_recv(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving("shm_ring_recv", ring) }?;
+        let (raw, receiving) = unsafe { receiving_anew("shm_ring_recv", ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
-        let end = receiving.end_to_receive(raw)?;
+        let end = receiving.end(raw)?;
         let len = raw.receive(end, buffer, deadline)?;
         Ok(len as isize)
     }))
@@ -587,7 +604,8 @@ pub unsafe extern "C" fn shm_ring_recv(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were received; or -1, and then none was.
-/// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0.
+/// Errors: those of shm_ring_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit into
+/// memory.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -601,17 +619,15 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving("shm_ring_recv_batch", ring) }?;
+        let (raw, receiving) = unsafe { receiving_anew("shm_ring_recv_batch", ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
-        let Some(room) = count.checked_mul(size_of::<usize>()) else {
-            return Err(refused(raw, Action::Receive, What::TooMany, count));
-        };
+        let room = array_size::<usize>(raw.object(), Action::Receive, count)?;
         expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
-        let end = receiving.end_to_receive(raw)?;
+        let end = receiving.end(raw)?;
         let received = raw.receive_batch(end, buffer, count, deadline, store)?;
         Ok(received as isize)
     }))
@@ -637,12 +653,12 @@ pub unsafe extern "C" fn shm_ring_peek(
 ) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
-        let (raw, receiving) = unsafe { receiving("shm_ring_peek", ring) }?;
+        let (raw, receiving) = unsafe { receiving_anew("shm_ring_peek", ring) }?;
         if message.is_null() {
             return Err(refused(raw, Action::Peek, What::Null, 0));
         }
         let deadline = deadline(raw.object(), Action::Peek, timeout)?;
-        let end = receiving.end_to_receive(raw)?;
+        let end = receiving.end(raw)?;
         let found = raw.peek(end, deadline)?;
         let piece = raw.message(end, &found);
         let data = piece.map_or(ptr::null_mut(), Piece::address);
@@ -665,7 +681,11 @@ pub unsafe extern "C" fn shm_ring_peek(
 ///
 /// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
 /// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
-/// read or close it. The first poll returns at once.
+/// read it. The first poll returns at once.
+///
+/// The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
+/// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
+/// that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 ///
 /// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
 /// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
@@ -677,8 +697,9 @@ pub unsafe extern "C" fn shm_ring_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 /// shm_ring_end_receiving() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-/// this process may not make a socket of the family AF_UNIX; EBUSY another process is the receiver; EFAULT ring is
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+/// epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
 /// NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 /// fork(2) does not use its parent's descriptor.

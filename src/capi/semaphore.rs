@@ -54,9 +54,9 @@ pub unsafe extern "C" fn shm_semaphore_open(
 ///
 /// Returns: a handle, which shm_semaphore_close() closes; or NULL.
 /// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
-/// not a multiple of 64 or not inside the segment, or flags has SHMKEY_CREATE and the expected owner is not the user
-/// of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and destroyed;
-/// EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
+/// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
+/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -129,8 +129,9 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 /// close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM there is no memory; EAFNOSUPPORT, EPERM, EACCES
-/// this process may not make a socket of the family AF_UNIX; EFAULT semaphore is NULL.
+/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
+/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
+/// epoll descriptor; EFAULT semaphore is NULL.
 /// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

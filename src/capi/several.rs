@@ -61,10 +61,10 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 ///
 /// Returns: the index of an object that is ready, 0 to count - 1; or -1.
 /// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
-/// an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another process is the receiver
-/// of a ring; EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
-/// descriptors are needed.
+/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
+/// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
+/// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
+/// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 /// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -91,9 +91,9 @@ pub unsafe extern "C" fn shm_wait_any(
         // SAFETY: the caller hands over `count` structures.
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];
-        for (to, object) in waiting.iter_mut().zip(objects) {
+        for (index, (to, object)) in waiting.iter_mut().zip(objects).enumerate() {
             // SAFETY: the caller hands over open handles, none twice, and receives by one thread at a time.
-            *to = Some(unsafe { at(object) }?);
+            *to = Some(unsafe { at(index, object) }?);
         }
         let found = wait_at_any(&mut waiting[..count], Deadline::after(timeout))?;
         Ok(found as c_int)
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn shm_wait_any(
 ///
 /// # Safety
 /// The handles must be NULL or open; no other thread may receive by them.
-unsafe fn at<'a>(object: &shm_waitable) -> Result<At<'a>, Error> {
+unsafe fn at<'a>(index: usize, object: &shm_waitable) -> Result<At<'a>, Error> {
     let handles = [
         object.ring.cast(),
         object.semaphore.cast(),
@@ -112,11 +112,16 @@ unsafe fn at<'a>(object: &shm_waitable) -> Result<At<'a>, Error> {
         object.broadcast.cast::<c_void>(),
     ];
     let given = handles.iter().filter(|handle| !handle.is_null()).count();
-    if given != 1 || object.reserved.iter().any(|field| !field.is_null()) {
-        return Err(Error::invalid(
-            "shm_wait_any",
-            "each struct shm_waitable has one handle, and NULL for all others",
-        ));
+    let why = match given {
+        0 => "has no handle: each struct shm_waitable has one",
+        2.. => "has several handles: each struct shm_waitable has one, and NULL for all others",
+        _ if object.reserved.iter().any(|field| !field.is_null()) => {
+            "has a reserved field that is not NULL"
+        }
+        _ => "",
+    };
+    if !why.is_empty() {
+        return Err(Error::element("shm_wait_any", index, why));
     }
     if !object.ring.is_null() {
         // SAFETY: the caller's promise.

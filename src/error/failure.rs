@@ -39,10 +39,11 @@ pub(crate) enum Action {
     Subscribe,
     LockForReading,
     LockForWriting,
+    Descriptor,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 25] = [
+    const ALL: [(Action, &str); 26] = [
         (Action::Use, "use"),
         (Action::Open, "open"),
         (Action::Lock, "lock"),
@@ -60,7 +61,7 @@ impl Action {
         (Action::Write, "write into a slot"),
         (Action::BecomeReceiver, "become the receiver"),
         (Action::Receive, "receive"),
-        (Action::Peek, "peek"),
+        (Action::Peek, "receive in place"),
         (Action::Release, "release"),
         (Action::Commit, "commit"),
         (Action::Abort, "abort"),
@@ -68,6 +69,7 @@ impl Action {
         (Action::Subscribe, "subscribe"),
         (Action::LockForReading, "lock for reading"),
         (Action::LockForWriting, "lock for writing"),
+        (Action::Descriptor, "make a descriptor"),
     ];
 
     pub fn name(self) -> &'static str {
@@ -341,6 +343,12 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Some(access) => write!(f, "{access}"),
             None => f.write_str(failure.kind.advice(sys::Errno(0))),
         },
+        (ErrorKind::Overtaken, Action::Release) => f.write_str(
+            "the sender has dropped the message while it was read; what was read may be a mixture of several messages",
+        ),
+        (ErrorKind::Overtaken, Action::Subscribe) => f.write_str(
+            "the publisher overwrites messages faster than this subscriber can begin with one; try again",
+        ),
         (ErrorKind::NotOwner, Action::Release) => f.write_str(
             "the message is not peeked any more, or another handle or this process's parent has \
              peeked at it; peek again",
@@ -363,6 +371,10 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
         }
+        What::OpenedReadOnly if failure.object == Kind::Broadcast && failure.action == Action::Open => f.write_str(
+            "the broadcast is lossless, and a subscriber of such a broadcast writes in it how far it has come; open it without \
+             SHMKEY_READ_ONLY (Place::read_only), or have the publisher create it with SHMKEY_LOSSY (BroadcastOptions::lossy)",
+        ),
         What::OpenedReadOnly => f.write_str(
             "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
              (Place::read_only) to write",
@@ -416,6 +428,9 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (What::Next, _) => write!(
             f,
             "{thread} is next, and waits for the readers to unlock it"
+        ),
+        (What::Sending, _) if failure.kind == ErrorKind::Deadlock => f.write_str(
+            "this thread has a slot reserved with another handle; commit or abort it first",
         ),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
@@ -588,7 +603,14 @@ impl fmt::Display for Shown {
             return write!(f, "{what} {id} (unknown: {why})");
         }
         let state = match life {
-            Life::Dead => return write!(f, "{what} {id} (dead)"),
+            Life::Dead if self.known => return write!(f, "{what} {id} (dead)"),
+            // That id may have another user here.
+            Life::Dead => {
+                return write!(
+                    f,
+                    "{what} {id} (dead; its id may be that of another PID namespace)"
+                );
+            }
             Life::Alive | Life::Unknown => sys::thread_state(id as i32),
         };
         match state {

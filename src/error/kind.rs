@@ -240,3 +240,105 @@ impl ErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, fs};
+
+    fn errnos(text: &str) -> BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let is_errno = |word: &str| {
+            word.strip_prefix('E').is_some_and(|rest| {
+                rest.len() > 1
+                    && rest
+                        .bytes()
+                        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            })
+        };
+        words.filter(|word| is_errno(word)).collect()
+    }
+
+    /// Each error number that an object's function returns has a name, which texts show, and is documented in the header.
+    #[test]
+    fn each_errno_of_an_object_is_named_and_documented() {
+        let header = fs::read_to_string("include/shmkey.h").unwrap();
+        let documented = errnos(&header);
+        for &kind in ErrorKind::OF_OBJECTS {
+            let errno = Errno(kind.errno_of_object());
+            let name = errno
+                .name()
+                .unwrap_or_else(|| panic!("{kind:?} has no name"));
+            assert!(
+                documented.contains(name),
+                "{name} of {kind:?} is not in the header"
+            );
+        }
+    }
+
+    /// Each error number that is documented has a name.
+    #[test]
+    fn each_errno_of_the_documents_has_a_name() {
+        let named: BTreeSet<&str> = (1..134).filter_map(|number| Errno(number).name()).collect();
+        // The manual pages are made from these.
+        for file in fs::read_dir("include").unwrap() {
+            let file = file.unwrap().path();
+            let text = fs::read_to_string(&file).unwrap();
+            for errno in errnos(&text) {
+                assert!(named.contains(errno), "{}: {errno}", file.display());
+            }
+        }
+    }
+
+    /// The kinds of errors are in one table of the guide.
+    #[test]
+    fn the_guide_has_each_kind_with_its_errnos() {
+        let guide = fs::read_to_string("docs/rust.md").unwrap();
+        let source = fs::read_to_string("src/error/kind.rs").unwrap();
+        let kinds = source.split_once("pub enum ErrorKind {").unwrap().1;
+        let kinds = kinds.split_once("\n}").unwrap().0;
+        let mut documented = "";
+        for line in kinds.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("/// ") {
+                documented = text;
+            } else if let Some(kind) = line.strip_suffix(',') {
+                let row = guide
+                    .lines()
+                    .find(|line| line.starts_with(&format!("| `{kind}` |")));
+                let row = row.unwrap_or_else(|| panic!("{kind} is not in docs/rust.md"));
+                let errnos = errnos(documented.split(':').next().unwrap());
+                assert!(errnos.iter().all(|errno| row.contains(errno)), "{row}");
+            }
+        }
+    }
+
+    /// A descriptor that cannot be made: the object, the name of the errno, and what to do.
+    #[test]
+    fn the_text_of_a_refused_descriptor_names_the_object_and_the_remedy() {
+        let failure = crate::error::Failure::from_words([
+            u64::from(u32::from_ne_bytes([
+                ErrorKind::OutOfMemory as u8,
+                crate::kind::Kind::Ring as u8,
+                crate::error::Action::Descriptor as u8,
+                0,
+            ])),
+            7,
+            0,
+            0,
+        ]);
+        for (errno, remedy) in [
+            (libc::EMFILE, "ulimit -n"),
+            (libc::ENFILE, "file-max"),
+            (libc::EAFNOSUPPORT, "RestrictAddressFamilies="),
+            (libc::EPERM, "seccomp"),
+            (libc::ENOBUFS, "no memory"),
+        ] {
+            let errno = Errno(errno);
+            let error = crate::Error::object(failure.unwrap()).no_descriptor(errno);
+            let text = error.to_string();
+            let begin = format!("ring (id 7): make a descriptor: {errno}: ");
+            assert!(text.starts_with(&begin) && text.contains(remedy), "{text}");
+            assert_eq!(error.errno(), errno.0);
+        }
+    }
+}

@@ -165,6 +165,15 @@ enum Reason {
     },
     FirstCount(u32),
     Timeout(i64),
+    Capacity {
+        kind: Kind,
+        most: usize,
+    },
+    /// The index of a `struct shm_waitable`, and what is wrong with it.
+    Element {
+        index: usize,
+        why: &'static str,
+    },
     /// The mode of an object.
     Mode(u32),
     /// The mode of a segment.
@@ -284,6 +293,12 @@ impl Error {
         let kind = ErrorKind::InvalidArgument;
         Error::new(kind, libc::ENAMETOOLONG, "open by name")
             .because(Reason::Because("a name has at most 4095 bytes"))
+    }
+
+    /// Refuses the capacity of a ring or a broadcast; `most`: the largest.
+    pub(crate) fn capacity(kind: Kind, most: usize) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open")
+            .because(Reason::Capacity { kind, most })
     }
 
     pub(crate) fn object_name_too_long() -> Error {
@@ -440,6 +455,33 @@ impl Error {
             .because(reason)
     }
 
+    /// Adds that an object which is opened for reading only is not created.
+    pub(crate) fn not_created_read_only(self) -> Error {
+        self.none_there(
+            "there is no such object, and a process that opens one for reading only does not create it; start the \
+             program that publishes first, or open it without SHMKEY_READ_ONLY (Place::read_only)",
+        )
+    }
+
+    /// Refuses an element of an array of objects.
+    pub(crate) fn element(call: &'static str, index: usize, why: &'static str) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call)
+            .because(Reason::Element { index, why })
+    }
+
+    /// Says why a wait for several objects ended without one of them.
+    pub(crate) fn none_of_several(kind: ErrorKind, call: &'static str) -> Error {
+        Error::new(kind, kind.errno_of_object(), call).because(match kind {
+            ErrorKind::WouldBlock => {
+                Reason::Because("none of the objects is ready, and the timeout is 0")
+            }
+            ErrorKind::TimedOut => {
+                Reason::Because("none of the objects was ready before the timeout")
+            }
+            _ => Reason::Kind,
+        })
+    }
+
     /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
         self.none_there(
@@ -470,8 +512,8 @@ impl Error {
     /// Refuses to open an object for reading only that every user writes.
     pub(crate) fn asked_read_only() -> Error {
         Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::Because(
-            "every process that uses a mutex, a semaphore or a ring writes it, also one that only \
-             waits or receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
+            "every process that uses an object of this kind writes it, also one that only \
+             reads, waits or receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
         ))
     }
 
@@ -521,6 +563,57 @@ impl Error {
         self.with_reason(Reason::Mismatch(mismatch))
     }
 
+    /// Says that no object is there, and that none is being created.
+    #[cold]
+    pub(crate) fn not_created(self) -> Error {
+        self.into_call(ErrorKind::KeyNotFound, Errno(libc::ENOENT))
+            .because(Reason::Because(
+                "no object is there, and no process has begun to create one; start the program that creates it first, or \
+                 ask to create it (SHMKEY_CREATE, Place::create)",
+            ))
+    }
+
+    /// Says why the system does not let this process make the descriptor of an object.
+    #[cold]
+    pub(crate) fn no_descriptor(self, errno: Errno) -> Error {
+        let (kind, why) = match errno.0 {
+            libc::ENOMEM | libc::ENOBUFS => (
+                ErrorKind::OutOfMemory,
+                "the kernel has no memory for a socket, a timer or an epoll descriptor",
+            ),
+            libc::EMFILE => (
+                ErrorKind::Other,
+                "this takes three file descriptors, and the process has as many open as RLIMIT_NOFILE allows; close \
+                 some, or raise the limit (ulimit -n)",
+            ),
+            libc::ENFILE => (
+                ErrorKind::Other,
+                "the system has as many files open as /proc/sys/fs/file-max allows",
+            ),
+            libc::EADDRINUSE => (
+                ErrorKind::Other,
+                "100 names for a socket were in use already: try again",
+            ),
+            _ => (
+                ErrorKind::Other,
+                "the system does not let this process make an AF_UNIX socket, a timerfd or an epoll descriptor; a \
+                 seccomp filter may forbid socket(2), bind(2), timerfd_create(2) or epoll_create1(2) (systemd: \
+                 RestrictAddressFamilies=, SystemCallFilter=)",
+            ),
+        };
+        self.into_call(kind, errno).because(Reason::Because(why))
+    }
+
+    /// Makes an error of a call on an object of one about the object.
+    fn into_call(self, kind: ErrorKind, errno: Errno) -> Error {
+        match self.0 {
+            Repr::Object(failure) => {
+                Error::new(kind, errno.0, failure.action.name()).about(Subject::Object(failure))
+            }
+            _ => self,
+        }
+    }
+
     /// Adds the range that does not lie inside a message.
     #[cold]
     pub(crate) fn outside_message(self, offset: usize, len: usize, size: usize) -> Error {
@@ -534,8 +627,8 @@ impl Error {
 
     fn with_reason(self, reason: Reason) -> Error {
         match self.0 {
-            Repr::Object(failure) => Error::new(failure.kind, self.errno(), failure.action.name())
-                .about(Subject::Object(failure))
+            Repr::Object(failure) => self
+                .into_call(failure.kind, Errno(failure.kind.errno_of_object()))
                 .because(reason),
             _ => self.because(reason),
         }
@@ -636,10 +729,7 @@ impl Explanation<'_> {
                 "the project id {id} has no bit set in its low 8, which makes no proper key; use \
                  1 to 255 or a letter"
             ),
-            Reason::Flags(flags) => write!(
-                f,
-                "the flags {flags:#o} mean nothing here; take them from shmget(2) and shmat(2)"
-            ),
+            Reason::Flags(flags) => write_flags(f, *flags),
             Reason::Range {
                 offset,
                 len,
@@ -652,6 +742,12 @@ impl Explanation<'_> {
                 Bytes(*size)
             ),
             Reason::Timeout(timeout) => failure::write_timeout(f, *timeout),
+            Reason::Capacity { kind, most } => write!(
+                f,
+                "the capacity of a {} is 64 to {most} bytes, or 0 for one that exists",
+                kind.name()
+            ),
+            Reason::Element { index, why } => write!(f, "the element {index} of the objects {why}"),
             Reason::FirstCount(count) => write!(
                 f,
                 "the first count {count} is larger than the largest, 2147483647"
@@ -693,6 +789,30 @@ impl Explanation<'_> {
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }
     }
+}
+
+/// The options of objects, which C programs pass as flags; above those of the kernel.
+const OPTIONS: [(c_int, &str, &str); 3] = [
+    (1 << 16, "SHMKEY_MANY_SENDERS", "shm_ring_open()"),
+    (1 << 17, "SHMKEY_DROP_OLDEST", "shm_ring_open()"),
+    (1 << 18, "SHMKEY_LOSSY", "shm_broadcast_open()"),
+];
+
+/// Writes which flags have no meaning in a call, and where they have one.
+fn write_flags(f: &mut fmt::Formatter<'_>, flags: c_int) -> fmt::Result {
+    for (option, name, function) in OPTIONS {
+        if flags & option != 0 {
+            return write!(
+                f,
+                "{name} has no meaning here; it is an option of {function}"
+            );
+        }
+    }
+    write!(
+        f,
+        "the flags {flags:#o} have no meaning here; those of a segment are in shmget(2) and shmat(2), and those of an \
+         object in the manual page of this function"
+    )
 }
 
 impl From<Error> for std::io::Error {

@@ -328,7 +328,7 @@ impl RawLatest {
 
     /// Returns the descriptor of this handle.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
-        self.readiness.descriptor()
+        self.readiness.descriptor(&self.object)
     }
 }
 

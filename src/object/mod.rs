@@ -66,7 +66,7 @@ use crate::{
     holder::{self, Holder, Life},
     memory::Shared,
     sync::{Deadline, Ended, Interrupt, Threads},
-    sys,
+    sys::{self, Errno},
 };
 use core::{
     mem::MaybeUninit,
@@ -204,6 +204,15 @@ impl Object {
             namespaces: self.header().namespaces(),
             ..failure(kind, self.kind, self.id(), &self.label)
         })
+    }
+
+    /// Returns the error for a descriptor that the system does not let this process make.
+    #[cold]
+    pub fn no_descriptor(&self, errno: Errno) -> Error {
+        let error = self
+            .error(ErrorKind::OutOfMemory)
+            .during(Action::Descriptor);
+        error.no_descriptor(errno)
     }
 
     #[cold]

@@ -75,8 +75,14 @@ impl Spec<'_> {
 impl Object {
     /// Opens an object, or creates it; then `init` sets the object's words, which are all 0 before.
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
-        Object::find_or_make(place, spec, init)
-            .map_err(|error| error.opening(spec.kind, place.site.name()))
+        Object::find_or_make(place, spec, init).map_err(|error| {
+            let error = error.opening(spec.kind, place.site.name());
+            if place.create && place.read_only {
+                error.not_created_read_only()
+            } else {
+                error
+            }
+        })
     }
 
     fn find_or_make(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
@@ -180,6 +186,15 @@ impl Object {
                 }
             }
             self.expect_usable()?;
+            let is_within = matches!(place.site, Site::Within { .. });
+            // Relaxed: a process that begins now is as late as one that begins after this call. In a segment of its own,
+            // the object's creator has made the segment, and begins at once.
+            if is_within && header.creator.load(Relaxed) == 0 {
+                return Err(self
+                    .error(ErrorKind::TimedOut)
+                    .during(Action::Open)
+                    .not_created());
+            }
             // No process finds a removed segment by its key: `open` searches again.
             let is_in_vain =
                 matches!(place.site, Site::Key { .. }) && self.is_removed().unwrap_or(false);

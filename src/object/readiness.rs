@@ -10,8 +10,9 @@ use crate::{
     Error, ErrorKind,
     holder::Holder,
     memory::{Shared, boxed},
+    object::Object,
     sync::Interrupt,
-    sys::{Errno, Inbox},
+    sys::Inbox,
 };
 use core::{
     num::NonZeroU32,
@@ -71,20 +72,19 @@ impl Readiness {
     }
 
     /// Returns the descriptor, and creates it if this process has none yet.
-    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+    pub fn descriptor(&self, object: &Object) -> Result<BorrowedFd<'_>, Error> {
         let own = match self.own() {
             Some(own) => own,
-            None => self.make()?,
+            None => self.make(object)?,
         };
         // SAFETY: it is open as long as `self` lives, as in `own`.
         Ok(unsafe { BorrowedFd::borrow_raw(own.inbox.descriptor()) })
     }
 
     #[cold]
-    fn make(&self) -> Result<&Own, Error> {
+    fn make(&self, object: &Object) -> Result<&Own, Error> {
         let before = self.own.load(Acquire);
-        let inbox = Inbox::new(INTERVAL)
-            .map_err(|Errno(errno)| Error::new(ErrorKind::Other, errno, "make a descriptor"))?;
+        let inbox = Inbox::new(INTERVAL).map_err(|errno| object.no_descriptor(errno))?;
         let made = Box::into_raw(boxed(Own {
             inbox,
             maker: Holder::this_process(),

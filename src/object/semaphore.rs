@@ -156,7 +156,7 @@ impl Semaphore {
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.
     pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
-        self.readiness.descriptor()
+        self.readiness.descriptor(&self.object)
     }
 
     /// Returns the count now; another thread can change it at any time.

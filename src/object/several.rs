@@ -283,13 +283,13 @@ pub(crate) fn wait_at_any(
 
 #[cold]
 fn late(deadline: Deadline) -> Error {
-    let (kind, errno) = match deadline.why_ended() {
-        Ended::AtOnce => (ErrorKind::WouldBlock, libc::EAGAIN),
-        Ended::TimedOut => (ErrorKind::TimedOut, libc::ETIMEDOUT),
-        Ended::Interrupted => (ErrorKind::Interrupted, libc::EINTR),
-        Ended::Cancelled => (ErrorKind::Cancelled, libc::ECANCELED),
+    let kind = match deadline.why_ended() {
+        Ended::AtOnce => ErrorKind::WouldBlock,
+        Ended::TimedOut => ErrorKind::TimedOut,
+        Ended::Interrupted => ErrorKind::Interrupted,
+        Ended::Cancelled => ErrorKind::Cancelled,
     };
-    Error::new(kind, errno, "wait for several objects")
+    Error::none_of_several(kind, "wait for several objects")
 }
 
 /// Fails if one of the handles is cancelled, which ends that cancellation.

@@ -158,14 +158,14 @@ static void no_memory(void)
 
     OPENS(ring, shm_ring_open_at(AT(id, 4096), 1000, 0, MAKE));
     FAILS(shm_ring_send(ring, NULL, 1, 0), EFAULT);
-    FAILS(shm_ring_send(ring, "a", (size_t) -1, 0), EFAULT);
+    FAILS(shm_ring_send(ring, "a", (size_t) -1, 0), EMSGSIZE);
     FAILS(shm_ring_send(ring, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
     FAILS(shm_ring_reserve(ring, (size_t) -1, &slot, 0), EMSGSIZE);
     FAILS(shm_ring_reserve(ring, (size_t) LONG_MAX, &slot, 0), EMSGSIZE);
     FAILS(shm_ring_reserve(ring, (size_t) -8, &slot, 0), EMSGSIZE);
     FAILS(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT);
     FAILS(shm_ring_send_batch(ring, batch, (size_t) -1, 0), EINVAL);
-    FAILS(shm_ring_send_batch(ring, batch, (size_t) LONG_MAX / 16 + 1, 0), EFAULT);
+    FAILS(shm_ring_send_batch(ring, batch, (size_t) LONG_MAX / 16 + 1, 0), EINVAL);
     FAILS(shm_ring_send_batch(ring, batch + 1, 1, 0), EFAULT);
     GIVES(shm_ring_send_batch(ring, batch, 2, 0), 1); /* those in front of it are sent */
     GIVES(shm_ring_recv(ring, buffer, sizeof buffer, 0), 3);
@@ -179,7 +179,7 @@ static void no_memory(void)
     FAILS(shm_ring_recv_batch(ring, NULL, 1, lengths, 2, 0), EFAULT);
     FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, NULL, 2, 0), EFAULT);
     FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, (size_t) -1, 0), EINVAL);
-    FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, (size_t) LONG_MAX / 8 + 1, 0), EFAULT);
+    FAILS(shm_ring_recv_batch(ring, buffer, sizeof buffer, lengths, (size_t) LONG_MAX / 8 + 1, 0), EINVAL);
     GIVES(shm_ring_recv_batch(ring, buffer, sizeof buffer, NULL, 0, 0), 0);
     FAILS(shm_ring_peek(ring, NULL, 0), EFAULT);
     GIVES(shm_ring_recv(ring, room + page - 5, 5, 0), 5);
@@ -223,7 +223,7 @@ static void no_memory_for_a_broadcast(void)
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 64), 1000, 0, MAKE));
     WORKS(shm_broadcast_subscribe(broadcast, 0));
     FAILS(shm_broadcast_publish(broadcast, NULL, 1, 0), EFAULT);
-    FAILS(shm_broadcast_publish(broadcast, "a", (size_t) -1, 0), EFAULT);
+    FAILS(shm_broadcast_publish(broadcast, "a", (size_t) -1, 0), EMSGSIZE);
     FAILS(shm_broadcast_publish(broadcast, "a", (size_t) LONG_MAX, 0), EMSGSIZE);
     FAILS(shm_broadcast_publish(broadcast, "a", 1, -2), EINVAL);
     FAILS(shm_broadcast_reserve(broadcast, (size_t) -1, &slot, 0), EMSGSIZE);

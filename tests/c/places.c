@@ -75,16 +75,16 @@ static void three_ways(void)
     shm_semaphore_close(one);
 }
 
-/* An object that is not there yet is waited for as long as the place says. */
-static void waiting(void)
+/* An object that no process has begun to create is missing, whatever the timeout of the place is. */
+static void missing(void)
 {
     int id = shm_open_private(4096, 0600);
     struct shm_place place = SHMKEY_PLACE_SEGMENT(id, 0);
 
     place.timeout = SHMKEY_NO_WAIT;
-    FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), ETIMEDOUT);
-    place.timeout = SHMKEY_MILLISECONDS(1);
-    FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), ETIMEDOUT);
+    FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), ENOENT);
+    place.timeout = SHMKEY_FOREVER;
+    FAILS_NULL(shm_semaphore_open_at(&place, 0, 0), ENOENT);
     WORKS(shm_remove(id));
 }
 
@@ -216,7 +216,7 @@ int main(int count, char **arguments)
     times();
     one_way();
     three_ways();
-    waiting();
+    missing();
     owners();
     modes();
     changes();

@@ -45,7 +45,7 @@ static void opening(void)
     snprintf(subject, sizeof subject, "semaphore \"%s\": ", name);
     REFUSES_NULL(shm_semaphore_open(name, 1u << 31, MAKE), EOVERFLOW, subject, "2147483648");
     snprintf(subject, sizeof subject, "ring \"%s\": ", name);
-    REFUSES_NULL(shm_ring_open(name, 63, 0, MAKE), EINVAL, subject, "64 bytes");
+    REFUSES_NULL(shm_ring_open(name, 63, 0, MAKE), EINVAL, subject, "the capacity of a ring is 64 to ");
     REFUSES_NULL(shm_ring_open(name, 0, 0, MAKE), ENOENT, subject, "needs a capacity");
     REFUSES_NULL(shm_ring_open(name, 64, 0600, MAKE), EINVAL, subject, "the last argument");
     place.name = name;
@@ -80,8 +80,20 @@ static void opening(void)
     REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, MAKE), EMEDIUMTYPE, "mutex (id ", "offset 1024 are neither 0 nor an object");
     LACKS("take another name");
     LACKS("removing it");
+    /* Nothing is there: whatever the timeout is, no process has begun to create it. */
     place.offset = 2048;
-    REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, 0), ETIMEDOUT, "mutex (id ", "SHMKEY_CREATE");
+    place.timeout = SHMKEY_FOREVER;
+    REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, 0), ENOENT, "mutex (id ", "open: ENOENT: no object is there");
+    REFUSES_NULL(shm_latest_open_at(&place, 8, NULL, SHMKEY_READ_ONLY), ENOENT, "latest value (id ", "SHMKEY_CREATE");
+    REFUSES_NULL(shm_ring_open_at(&place, 0, 0, MAKE), ENOENT, "ring (id ", "the capacity 0 opens one that exists");
+    place.offset = 4096 - 64;
+    REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, MAKE), EINVAL, "mutex: ", "do not fit into the segment");
+    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_READ_ONLY), ENOENT, "latest value ", "does not create it");
+    REFUSES_NULL(shm_ring_open(name, (size_t) 1 << 44, 0, MAKE), EINVAL, "ring ", "is 64 to 17592186044415 bytes");
+    REFUSES_NULL(shm_broadcast_open(name, (size_t) 1 << 44, 0, MAKE), EINVAL, "broadcast ", "is 64 to 17592186044336 bytes");
+    /* An option in the wrong place. */
+    REFUSES_NULL(shm_ring_open(name, 64, SHMKEY_LOSSY, MAKE), EINVAL, "ring ", "it is an option of shm_broadcast_open()");
+    REFUSES(shm_open_name(name, 64, MAKE | SHMKEY_MANY_SENDERS), EINVAL, "", "it is an option of shm_ring_open()");
     WORKS(shm_detach(bytes));
     WORKS(shm_remove(id));
 }
@@ -111,13 +123,15 @@ static void arguments(void)
     struct shm_mutex *mutex;
     struct shm_semaphore *semaphore;
     struct shm_ring *ring;
+    struct shm_broadcast *broadcast;
+    struct shm_waitable waitables[2];
     struct shm_slot slot;
     struct shm_message message;
     struct shm_bytes no_bytes = {NULL, 8};
     size_t lengths[2];
     char bytes[64] = {0};
     int64_t none = 0;
-    int id = shm_open_private(16384, 0600);
+    int id = shm_open_private(32768, 0600);
 
     REFUSES(shm_latest_publish(NULL, bytes), EFAULT, "shm_latest_publish: ", "the handle is NULL");
     REFUSES(shm_latest_read_newer(NULL, 0, bytes, 0), EFAULT, "shm_latest_read_newer: ", "the handle is NULL");
@@ -150,7 +164,22 @@ static void arguments(void)
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, 2, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
-    REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "peek: EINVAL: the timeout is -2");
+    REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "receive in place: EINVAL: the timeout is -2");
+    /* A size or a number that no memory has is that of a message that is too long, or of too many structures. */
+    REFUSES(shm_ring_send(ring, bytes, (size_t) -1, 0), EMSGSIZE, "ring (id ", "capacity is 64 bytes");
+    REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1 / sizeof(no_bytes), 0), EINVAL, "ring (id ", "structures do not fit into memory");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1 / sizeof(size_t), 0), EINVAL, "ring (id ", "structures do not fit into memory");
+    /* The object that cannot be waited for is named by its index. */
+    waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
+    waitables[1] = (struct shm_waitable) {0};
+    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
+    REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
+    REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
+    OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
+    waitables[1].broadcast = broadcast;
+    REFUSES(shm_wait_any(waitables, 2, 0), EPERM, "broadcast (id ", "wait: EPERM: this handle is not subscribed");
+    shm_broadcast_close(broadcast);
+    REFUSES_NULL(shm_broadcast_open_at(AT(id, 10240), 64, 0, SHMKEY_READ_ONLY), EACCES, "broadcast (id ", "the broadcast is lossless");
     /* None of these has taken a role. */
     REFUSES(shm_ring_recv(ring, bytes, 8, 0), EAGAIN, "ring (id ", "no process is the sender yet");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
@@ -165,6 +194,7 @@ static void arguments(void)
 static void held(void)
 {
     struct shm_ring *ring, *other;
+    struct shm_broadcast *broadcast;
     struct shm_slot slot;
     struct shm_message message;
     int id = shm_open_private(4096, 0600);
@@ -184,6 +214,28 @@ static void held(void)
     LACKS("layout");
     shm_ring_close(other);
     shm_ring_close(ring);
+    WORKS(shm_remove(id));
+
+    /* A call that peeks or receives ends an earlier access, whatever is wrong with its arguments. */
+    id = shm_open_private(16384, 0600);
+    OPENS(ring, shm_ring_open_at(AT(id, 0), 128, SHMKEY_MANY_SENDERS, MAKE));
+    OPENS(other, shm_ring_open_at(AT(id, 0), 128, SHMKEY_MANY_SENDERS, 0));
+    WORKS(shm_ring_send(ring, "x", 1, 0));
+    GIVES(shm_ring_peek(ring, &message, 0), 1);
+    REFUSES(shm_ring_peek(ring, NULL, 0), EFAULT, "ring (id ", "the pointer to a message is NULL");
+    REFUSES(shm_ring_release(ring, &message), EPERM, "ring (id ", "not peeked any more");
+    WORKS(shm_ring_reserve(ring, 8, &slot, 0));
+    REFUSES(shm_ring_send(other, "x", 1, 0), EDEADLK, "ring (id ", "this thread has a slot reserved with another handle");
+    WORKS(shm_ring_abort(ring, &slot));
+    shm_ring_close(other);
+    shm_ring_close(ring);
+    OPENS(broadcast, shm_broadcast_open_at(AT(id, 8192), 64, 0, MAKE));
+    WORKS(shm_broadcast_subscribe(broadcast, 0));
+    WORKS(shm_broadcast_publish(broadcast, "x", 1, 0));
+    GIVES(shm_broadcast_peek(broadcast, &message, 0), 1);
+    REFUSES(shm_broadcast_peek(broadcast, NULL, 0), EFAULT, "broadcast (id ", "the pointer to a message is NULL");
+    REFUSES(shm_broadcast_release(broadcast, &message), EPERM, "broadcast (id ", "not peeked any more");
+    shm_broadcast_close(broadcast);
     WORKS(shm_remove(id));
 }
 

@@ -279,6 +279,26 @@ static void several(void)
     FAILS(shm_wait_any(NULL, 1, AGES), EFAULT);
 }
 
+/* A program that has closed all its descriptors keeps those that it opens afterwards, also if it then closes the handle. */
+static void closed_descriptors(void)
+{
+    int others[8], fd = shm_semaphore_fd(semaphore);
+
+    CHECK(fd > 2);
+    for (int other = fd - 5; other < fd + 5; other++) {
+        if (other > 2) {
+            close(other);
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        others[i] = dup(0);
+    }
+    REMOVE(semaphore, semaphore);
+    for (int i = 0; i < 8; i++) {
+        CHECK(close(others[i]) == 0);
+    }
+}
+
 int main(int count, char **arguments)
 {
     if (count < 2) {
@@ -295,8 +315,8 @@ int main(int count, char **arguments)
     cancelled();
     ended_roles();
     REMOVE(ring, ring);
-    REMOVE(semaphore, semaphore);
     REMOVE(latest, latest);
     REMOVE(broadcast, broadcast);
+    closed_descriptors();
     return wrong;
 }

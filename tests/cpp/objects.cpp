@@ -282,7 +282,7 @@ void semaphores()
     CHECK(TAKE(TAKE(shmkey::semaphore::open(shmkey::place::in(id, 1024), 4)).value()) == 4);
     FAILS(shmkey::semaphore::open(shmkey::place::in(id, 1000)), EINVAL);
     const auto later = shmkey::place::in(id, 2048).created_within(10ms);
-    FAILS(shmkey::semaphore::open(later, 0, shmkey::existing), ETIMEDOUT);
+    FAILS(shmkey::semaphore::open(later, 0, shmkey::existing), ENOENT);
     const auto mine = shmkey::place::in(id, 1024).owned_by(geteuid());
     CHECK(shmkey::semaphore::open(mine));
     FAILS(shmkey::semaphore::open(mine.owned_by(geteuid() + 1)), EPERM);

@@ -31,8 +31,8 @@ impl Errno {
 macro_rules! names {
     ($($name:ident)+) => {
         impl Errno {
-            /// Returns the symbolic name, such as `EINVAL`, of each number that shared memory calls, and opening and
-            /// writing a file, are known to return.
+            /// Returns the symbolic name, such as `EINVAL`, of each number that the library returns, and that calls on shared memory, files
+            /// and sockets are known to return.
             pub fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $(libc::$name => Some(stringify!($name)),)+
@@ -44,8 +44,8 @@ macro_rules! names {
 }
 
 names! {
-    E2BIG EACCES EAGAIN EBADF EBADMSG EBUSY ECANCELED EDEADLK EDQUOT EEXIST EFAULT EFBIG EIDRM EINTR EINVAL EIO EISDIR ELOOP
-    EMEDIUMTYPE EMFILE EMSGSIZE ENAMETOOLONG ENFILE ENODATA ENODEV ENOENT ENOEXEC ENOMEM ENOSPC ENOSYS ENOTDIR
+    E2BIG EACCES EADDRINUSE EAFNOSUPPORT EAGAIN EBADF EBADMSG EBUSY ECANCELED EDEADLK EDQUOT EEXIST EFAULT EFBIG EIDRM EINTR EINVAL EIO EISDIR ELOOP
+    EMEDIUMTYPE EMFILE EMSGSIZE ENAMETOOLONG ENFILE ENOBUFS ENODATA ENODEV ENOENT ENOEXEC ENOMEM ENOSPC ENOSYS ENOTDIR
     ENOTRECOVERABLE ENOTUNIQ ENXIO EOPNOTSUPP EOVERFLOW EOWNERDEAD EPERM EPIPE EPROTO EPROTONOSUPPORT EPROTOTYPE
     EROFS ESTALE ETIMEDOUT ETXTBSY
 }

@@ -110,8 +110,11 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // SAFETY: no other code has the descriptor.
-        unsafe { libc::syscall(libc::SYS_close, self.0) };
+        // Its owner no longer has it if it is negative.
+        if self.0 >= 0 {
+            // SAFETY: no other code has the descriptor.
+            unsafe { libc::syscall(libc::SYS_close, self.0) };
+        }
     }
 }
 

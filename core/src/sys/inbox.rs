@@ -8,7 +8,7 @@
 use super::{
     clock::about_now,
     errno::{Errno, check},
-    file::Descriptor,
+    file::{Descriptor, FileId},
     process::random,
 };
 use core::{
@@ -33,6 +33,20 @@ pub struct Inbox {
     interval: Duration,
     /// The time at which the timer expires, or a little before that, in nanoseconds.
     due: AtomicU64,
+    /// Identifies the socket, as long as it is open.
+    id: Option<FileId>,
+}
+
+/// Closes the descriptors, unless the program has closed them, as closefrom(3) does: then other files may have their
+/// numbers.
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if self.id.is_none() || self.socket.id().ok() != self.id {
+            for descriptor in [&mut self.epoll, &mut self.socket, &mut self.timer] {
+                descriptor.0 = -1;
+            }
+        }
+    }
 }
 
 /// The largest number of nanoseconds by which the clock of [`about_now`] is late.
@@ -61,6 +75,7 @@ impl Inbox {
         let epoll =
             descriptor(unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) })?;
         let inbox = Inbox {
+            id: socket.id().ok(),
             epoll,
             socket,
             timer,

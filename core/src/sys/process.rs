@@ -1,6 +1,10 @@
 //! The identity of this process and this thread, and the processor that it runs on.
 
 use super::{clock::about_now, file::read_link};
+use core::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Returns the id of this process.
 pub fn process_id() -> i32 {
@@ -41,10 +45,28 @@ pub fn random() -> u64 {
     };
     match filled {
         8 => u64::from_ne_bytes(number),
-        // Early after boot the kernel has no random numbers: mixes the time and an address of the stack.
-        _ => about_now().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.as_ptr() as u64,
+        _ => unlike_others(),
     }
 }
+
+/// Returns a number that probably no other call in any process returns. Early after boot the kernel has no random numbers,
+/// and a seccomp filter may forbid them.
+#[cold]
+fn unlike_others() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let address = ptr::from_ref(&CALLS).addr() as u64;
+    // Relaxed: the calls only have to differ.
+    let call = CALLS.fetch_add(1, Relaxed);
+    let process = (process_id() as u64) << 40;
+    // The steps of splitmix64: each bit of the result depends on all bits.
+    let mut mixed = (about_now() ^ address ^ process).wrapping_add((call + 1).wrapping_mul(STEP));
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// The step of splitmix64.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Returns the number of the processor that this thread runs on; `None` if it is unknown.
 #[inline]
@@ -61,4 +83,17 @@ pub fn cpu() -> Option<u32> {
 pub fn yield_now() {
     // SAFETY: takes nothing, changes no memory and cannot fail.
     unsafe { libc::syscall(libc::SYS_sched_yield) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The number of a descriptor is the lower half.
+    #[test]
+    fn numbers_without_the_kernels_help_differ() {
+        let numbers: BTreeSet<u32> = (0..1000).map(|_| unlike_others() as u32).collect();
+        assert!(numbers.len() > 990, "{}", numbers.len());
+    }
 }

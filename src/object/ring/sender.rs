@@ -65,7 +65,8 @@ impl Sender {
     ///
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room, and those of
-    /// [`send`](Sender::send).
+    /// [`send`](Sender::send). In a ring with many senders also if another one has a slot reserved, or was interrupted
+    /// while it was sending; a sender that runs is waited for, for at most 30 µs.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw.send(&mut self.end, message.into(), Deadline::Now)

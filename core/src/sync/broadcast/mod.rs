@@ -52,7 +52,7 @@ pub use subscriber::{Span, Subscriber};
 use frame::{HEADER, LEN_MAX, LINE};
 
 /// The largest capacity in bytes: with its header, whole lines.
-const CAPACITY_MAX: usize = LEN_MAX + 1 - LINE - HEADER;
+pub const CAPACITY_MAX: usize = LEN_MAX + 1 - LINE - HEADER;
 
 /// The largest number of members at a time: one bit each in a word.
 pub const SUBSCRIBERS: usize = 64;

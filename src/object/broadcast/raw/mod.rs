@@ -93,10 +93,7 @@ impl RawBroadcast {
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawBroadcast, Error> {
         let as_it_is = capacity == 0;
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
-            let error = Error::invalid(
-                "open",
-                "the capacity of a broadcast is at least 64 bytes and less than 16 TiB, or 0 for one that exists",
-            );
+            let error = Error::capacity(Kind::Broadcast, broadcast::CAPACITY_MAX);
             return Err(error.opening(Kind::Broadcast, place.site.name()));
         };
         place.create &= !as_it_is;

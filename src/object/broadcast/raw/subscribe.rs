@@ -267,7 +267,7 @@ impl RawBroadcast {
     /// Returns the descriptor of a subscriber.
     pub fn descriptor<'a>(&self, end: &'a SubscribeEnd) -> Result<BorrowedFd<'a>, Error> {
         self.expect_subscriber(end)?;
-        end.readiness.descriptor()
+        end.readiness.descriptor(&self.object)
     }
 
     /// Receives a message, which replaces a vector's contents, and returns its length. After an error, the vector is

@@ -115,10 +115,7 @@ impl RawRing {
     pub fn open(mut place: Place, capacity: usize, options: u32) -> Result<RawRing, Error> {
         let as_it_is = capacity == 0;
         let (Some(payload), true) = (payload_for(capacity), as_it_is || capacity >= 64) else {
-            let error = Error::invalid(
-                "open",
-                "the capacity of a ring is at least 64 bytes and less than 16 TiB, or 0 for one that exists",
-            );
+            let error = Error::capacity(Kind::Ring, ring::LEN_MAX);
             return Err(error.opening(Kind::Ring, place.site.name()));
         };
         place.create &= !as_it_is;

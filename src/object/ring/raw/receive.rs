@@ -223,7 +223,7 @@ impl RawRing {
     /// Returns the descriptor of a receiving end.
     pub fn descriptor<'a>(&self, end: &'a ReceiveEnd) -> Result<BorrowedFd<'a>, Error> {
         self.expect_receiver(end)?;
-        end.readiness.descriptor()
+        end.readiness.descriptor(&self.object)
     }
 
     /// Returns what the receiver can expect of the senders, unless it waits for others.

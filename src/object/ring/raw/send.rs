@@ -7,7 +7,7 @@ use crate::{
     holder::{Holder, Life},
     memory::Shared,
     object::{interrupt, role::Role},
-    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer},
+    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer, wait},
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 
@@ -127,8 +127,30 @@ impl RawRing {
         let lock = &self.words().parties.lock;
         match lock.lock(me.bits(), &self.sending_threads(), deadline) {
             Ok(acquired) => Ok(acquired),
-            Err(refused) => Err(self.not_locked(refused, deadline, action)),
+            Err(refused) => self.lock_again(me, refused, deadline, action),
         }
+    }
+
+    /// Takes the senders' lock after it was refused. A sender that runs has it for a very short time, so a try looks for it again and again for
+    /// 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
+    #[cold]
+    fn lock_again(
+        &self,
+        me: Holder,
+        refused: sync::LockError,
+        deadline: Deadline,
+        action: Action,
+    ) -> Result<Acquired, Error> {
+        let lock = &self.words().parties.lock;
+        let again = || match lock.lock(me.bits(), &self.sending_threads(), deadline) {
+            Err(sync::LockError::TimedOut) => None,
+            acquired => Some(acquired),
+        };
+        let tries = refused == sync::LockError::TimedOut && matches!(deadline, Deadline::Now);
+        let acquired = tries.then(|| wait::stay_awake(None, again)).flatten();
+        acquired
+            .unwrap_or(Err(refused))
+            .map_err(|refused| self.not_locked(refused, deadline, action))
     }
 
     #[cold]
@@ -136,7 +158,10 @@ impl RawRing {
         let error = match refused {
             sync::LockError::TimedOut => self.object.late(deadline),
             sync::LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
-            sync::LockError::NotRecoverable => self.object.error(ErrorKind::Damaged),
+            // No sender leaves the lock so: another program has overwritten its word.
+            sync::LockError::NotRecoverable => {
+                return self.object.error(ErrorKind::Damaged).during(action);
+            }
         };
         let holder = self.lock_owner().map_or(0, Holder::bits);
         error.during(action).with(What::Sending, 0, holder)
