@@ -344,10 +344,12 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => f.write_str(failure.kind.advice(sys::Errno(0))),
         },
         (ErrorKind::Overtaken, Action::Release) => f.write_str(
-            "the sender has dropped the message while it was read; what was read may be a mixture of several messages",
+            "the sender has dropped the message while it was read; what was read may be a mixture \
+             of several messages",
         ),
         (ErrorKind::Overtaken, Action::Subscribe) => f.write_str(
-            "the publisher overwrites messages faster than this subscriber can begin with one; try again",
+            "the publisher overwrites messages faster than this subscriber can begin with one; \
+             try again",
         ),
         (ErrorKind::NotOwner, Action::Release) => f.write_str(
             "the message is not peeked any more, or another handle or this process's parent has \
@@ -371,10 +373,15 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         What::Reserved => {
             f.write_str("a slot is reserved with this handle; commit or abort it first")
         }
-        What::OpenedReadOnly if failure.object == Kind::Broadcast && failure.action == Action::Open => f.write_str(
-            "the broadcast is lossless, and a subscriber of such a broadcast writes in it how far it has come; open it without \
-             SHMKEY_READ_ONLY (Place::read_only), or have the publisher create it with SHMKEY_LOSSY (BroadcastOptions::lossy)",
-        ),
+        What::OpenedReadOnly
+            if failure.object == Kind::Broadcast && failure.action == Action::Open =>
+        {
+            f.write_str(
+                "the broadcast is lossless, and a subscriber of such a broadcast writes in it how \
+                 far it has come; open it without SHMKEY_READ_ONLY (Place::read_only), or have \
+                 the publisher create it with SHMKEY_LOSSY (BroadcastOptions::lossy)",
+            )
+        }
         What::OpenedReadOnly => f.write_str(
             "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
              (Place::read_only) to write",

@@ -458,8 +458,9 @@ impl Error {
     /// Adds that an object which is opened for reading only is not created.
     pub(crate) fn not_created_read_only(self) -> Error {
         self.none_there(
-            "there is no such object, and a process that opens one for reading only does not create it; start the \
-             program that publishes first, or open it without SHMKEY_READ_ONLY (Place::read_only)",
+            "there is no such object, and a process that opens one for reading only does not \
+             create it; start the program that publishes first, or open it without \
+             SHMKEY_READ_ONLY (Place::read_only)",
         )
     }
 
@@ -568,8 +569,8 @@ impl Error {
     pub(crate) fn not_created(self) -> Error {
         self.into_call(ErrorKind::KeyNotFound, Errno(libc::ENOENT))
             .because(Reason::Because(
-                "no object is there, and no process has begun to create one; start the program that creates it first, or \
-                 ask to create it (SHMKEY_CREATE, Place::create)",
+                "no object is there, and no process has begun to create one; start the program \
+                 that creates it first, or ask to create it (SHMKEY_CREATE, Place::create)",
             ))
     }
 
