@@ -18,7 +18,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub struct Options {
     /// The size of the segment: 4096, 0x1000, 4K, 1MiB
-    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "latest"])]
+    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "rwlock", "latest"])]
     size: Option<usize>,
     #[command(flatten)]
     kind: Kind,
@@ -56,6 +56,9 @@ pub struct Options {
     /// Create a mutex in the segment, which protects --size bytes [default: 0]
     #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
     mutex: bool,
+    /// Create a reader-writer lock in the segment, which protects --size bytes [default: 0]
+    #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
+    rwlock: bool,
     /// Create a latest value in the segment, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
     ///
     /// shmkey-get(1) describes formats.
@@ -135,10 +138,13 @@ fn create(options: &Options, key: Key) -> Result<i32, Failure> {
         expect_key("semaphore", key)?;
         Semaphore::open(place(options, key)?, count)?.segment().id()
     } else if options.mutex {
-        expect_key("mutex", key)?;
-        sized::Mutex::open(&opening(options, size))?.id()
+        expect_name("mutex", key)?;
+        sized::Lock::open_mutex(&opening(options, size))?.id()
+    } else if options.rwlock {
+        expect_name("reader-writer lock", key)?;
+        sized::Lock::open_rwlock(&opening(options, size))?.id()
     } else if let Some(size) = options.latest {
-        expect_key("latest value", key)?;
+        expect_name("latest value", key)?;
         sized::Latest::open(&opening(options, size))?.id()
     } else {
         Segment::options()
@@ -193,6 +199,16 @@ fn expect_key(what: &str, key: Key) -> Result<(), Failure> {
     if key.is_private() {
         return Err(Failure::Because(format!(
             "a {what} needs a key, with which processes open it: use --name, --key or --path"
+        )));
+    }
+    Ok(())
+}
+
+/// Fails as `expect_key` does, for an object that cannot be created by the number of its key.
+fn expect_name(what: &str, key: Key) -> Result<(), Failure> {
+    if key.is_private() {
+        return Err(Failure::Because(format!(
+            "a {what} needs a name, by which processes open it: use --name or --path"
         )));
     }
     Ok(())

@@ -4,11 +4,13 @@ use crate::{
     child,
     open::{self, Kind},
     output::{Failure, complain},
-    sized::{Mutex, Opening, Refused, Site},
+    sized::{Lock, Opening, Refused, Site},
     target::Target,
     waiting::Waiting,
 };
 use clap::Args;
+use shmkey::Holding;
+use shmkey_core::sync;
 use std::{
     ffi::OsString,
     io,
@@ -18,9 +20,12 @@ use std::{
 
 #[derive(Args)]
 pub struct Options {
-    /// The mutex: the id, the key or the name of its segment
+    /// The mutex or reader-writer lock: the id, the key or the name of its segment
     #[arg(allow_negative_numbers = true, add = crate::complete::segments())]
     segment: Target,
+    /// Lock a reader-writer lock for reading: commands that do so run at the same time
+    #[arg(long, short)]
+    shared: bool,
     #[command(flatten)]
     waiting: Waiting,
     /// The command and its arguments
@@ -34,7 +39,7 @@ pub struct Options {
     command: Vec<OsString>,
 }
 
-/// Set for the command if the last owner of the mutex died while it had the lock.
+/// Set for the command if the last owner died while it had the lock, and what it protects may be half changed.
 const OWNER_DIED: &str = "SHMKEY_OWNER_DIED";
 
 pub fn run(options: &Options) -> ExitCode {
@@ -48,13 +53,21 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn locked(options: &Options) -> Result<ExitStatus, Failure> {
     let target = &options.segment;
-    let (segment, contents) = open::expect(target, Kind::Mutex)?;
-    let mutex = Mutex::open(&Opening {
+    let (segment, contents) = open::expect(target, Kind::Lock)?;
+    let mut opening = Opening {
         site: Site::of(target, segment.id()),
         size: contents.size as usize,
         layout: &contents.layout,
         create: None,
-    })?;
+    };
+    let lock = if matches!(contents.holding, Holding::RwLock { .. }) {
+        // The payload begins with the state of the lock.
+        opening.size = opening.size.saturating_sub(size_of::<sync::RwLock>());
+        Lock::open_rwlock(&opening)?
+    } else {
+        Lock::open_mutex(&opening)?
+    };
+    let kind = lock.kind();
     let refused = |refused: Refused| {
         let (late, lost) = (refused.is_late(), refused.errno == libc::ENOTRECOVERABLE);
         let why = refused.why();
@@ -63,28 +76,44 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         } else if lost {
             let id = segment.id();
             Failure::Because(format!(
-                "{why}; shmkey remove {id} removes the mutex, and shmkey create --mutex creates it again"
+                "{why}; shmkey remove {id} removes the {kind}, and shmkey create creates it again"
             ))
         } else {
             Failure::Because(why)
         }
     };
-    let owner_died = mutex.lock(options.waiting.timeout()).map_err(refused)?;
-    if mutex.is_removed()? {
+    let timeout = options.waiting.timeout();
+    let locked = if options.shared {
+        lock.lock_shared(timeout).ok_or_else(|| {
+            Failure::Because(format!(
+                "the segment {target} holds a {kind}, which has one owner at a time; --shared is for a reader-writer lock \
+                 (shmkey create --rwlock)"
+            ))
+        })?
+    } else {
+        lock.lock(timeout)
+    };
+    let owner_died = locked.map_err(refused)?;
+    if lock.is_removed()? {
         return Err(Failure::Because(format!(
-            "the segment {target} was removed, so its mutex excludes no process that opens the name now; run the command \
-             again"
+            "the segment {target} was removed, so its {kind} excludes no process that opens the name now; run the \
+             command again"
         )));
     }
     if owner_died {
+        let marked = if options.shared {
+            "until a command without --shared has run,"
+        } else {
+            lock.mark_consistent()?;
+            "the lock is marked as consistent, and"
+        };
         complain(format!(
-            "the last owner of the mutex in the segment {target} died while it had the lock, so what the mutex protects may \
-             be half changed; the mutex is marked as consistent, and the command runs with {OWNER_DIED}=1"
+            "the last owner of the {kind} in the segment {target} died while it had the lock, so what the lock protects \
+             may be half changed; {marked} the command runs with {OWNER_DIED}=1"
         ));
-        mutex.mark_consistent()?;
     }
     let status = run_command(&options.command, owner_died);
-    mutex.unlock()?;
+    lock.unlock()?;
     status
 }
 

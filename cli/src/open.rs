@@ -6,21 +6,25 @@ use shmkey::{Contents, ErrorKind, Holding, Key, Place, Segment};
 /// A kind of object that a command works on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    Mutex,
+    /// A mutex or a reader-writer lock.
+    Lock,
     Semaphore,
 }
 
 impl Kind {
     fn is_of(self, contents: &Contents) -> bool {
         match self {
-            Kind::Mutex => matches!(contents.holding, Holding::Mutex { .. }),
+            Kind::Lock => matches!(
+                contents.holding,
+                Holding::Mutex { .. } | Holding::RwLock { .. }
+            ),
             Kind::Semaphore => matches!(contents.holding, Holding::Semaphore { .. }),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Kind::Mutex => "mutex",
+            Kind::Lock => "mutex or reader-writer lock",
             Kind::Semaphore => "semaphore",
         }
     }
@@ -28,7 +32,7 @@ impl Kind {
     /// Returns the options that create one.
     fn created_by(self) -> &'static str {
         match self {
-            Kind::Mutex => "--mutex",
+            Kind::Lock => "--mutex or --rwlock",
             Kind::Semaphore => "--semaphore COUNT",
         }
     }
@@ -39,9 +43,8 @@ pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failur
     let segment = match target.find() {
         Err(error) if error.kind() == ErrorKind::KeyNotFound => {
             return Err(Failure::Because(format!(
-                "there is no segment {target} (shmkey list shows all, and shmkey create {} creates a {} under a name)",
-                kind.created_by(),
-                kind.name()
+                "there is no segment {target} (shmkey list shows all, and shmkey create {} creates one under a name)",
+                kind.created_by()
             )));
         }
         _ => Segment::from_id(target.status()?.id),
@@ -65,7 +68,7 @@ pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failur
 /// Returns how the command uses an object, as a clause.
 fn used_by(contents: &Contents) -> &'static str {
     match contents.holding {
-        Holding::Mutex { .. } => "shmkey lock locks it",
+        Holding::Mutex { .. } | Holding::RwLock { .. } => "shmkey lock locks it",
         Holding::Semaphore { .. } => "shmkey wait and shmkey post lower and raise its count",
         Holding::Latest { .. } => "shmkey get and shmkey put read it and publish it",
         Holding::Ring { .. } | Holding::Broadcast { .. } => {

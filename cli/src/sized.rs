@@ -1,4 +1,4 @@
-//! Mutexes and latest values whose size is known only at run time. In the Rust types, the size is that of the value's
+//! Locks and latest values whose size is known only at run time. In the Rust types, the size is that of the value's
 //! type, so these call the functions of the C API.
 
 use crate::{output::Failure, target::Target};
@@ -6,7 +6,9 @@ use shmkey::capi::{
     SHMKEY_ANY_OWNER, SHMKEY_CREATE, SHMKEY_FOREVER, shm_last_error, shm_latest, shm_latest_close,
     shm_latest_id, shm_latest_open_at, shm_latest_publish, shm_latest_read_newer, shm_mutex,
     shm_mutex_close, shm_mutex_consistent, shm_mutex_id, shm_mutex_lock, shm_mutex_open_at,
-    shm_mutex_removed, shm_mutex_unlock, shm_place,
+    shm_mutex_removed, shm_mutex_unlock, shm_place, shm_rwlock, shm_rwlock_close,
+    shm_rwlock_consistent, shm_rwlock_id, shm_rwlock_open_at, shm_rwlock_read, shm_rwlock_removed,
+    shm_rwlock_unlock, shm_rwlock_write,
 };
 use std::{
     ffi::{CStr, CString, c_char, c_int},
@@ -134,48 +136,108 @@ fn done(result: c_int) -> Result<c_int, Refused> {
     }
 }
 
-/// A mutex. Dropping it closes the handle.
-pub struct Mutex(NonNull<shm_mutex>);
+/// A mutex or a reader-writer lock. Dropping it closes the handle.
+pub enum Lock {
+    Mutex(NonNull<shm_mutex>),
+    RwLock(NonNull<shm_rwlock>),
+}
 
-impl Mutex {
-    pub fn open(opening: &Opening) -> Result<Mutex, Refused> {
-        opening.open(shm_mutex_open_at).map(Mutex)
+impl Lock {
+    pub fn open_mutex(opening: &Opening) -> Result<Lock, Refused> {
+        opening.open(shm_mutex_open_at).map(Lock::Mutex)
+    }
+
+    pub fn open_rwlock(opening: &Opening) -> Result<Lock, Refused> {
+        opening.open(shm_rwlock_open_at).map(Lock::RwLock)
+    }
+
+    /// Returns the name of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Lock::Mutex(_) => "mutex",
+            Lock::RwLock(_) => "reader-writer lock",
+        }
     }
 
     pub fn id(&self) -> i32 {
         // SAFETY: an open handle.
-        unsafe { shm_mutex_id(self.0.as_ptr()) }
+        unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_id(mutex.as_ptr()),
+                Lock::RwLock(lock) => shm_rwlock_id(lock.as_ptr()),
+            }
+        }
     }
 
-    /// Locks it for this thread. Returns whether the last holder died while it had the lock.
+    /// Locks it for this thread, a reader-writer lock for writing. Returns whether the last holder died while it had
+    /// the lock.
     pub fn lock(&self, timeout: Duration) -> Result<bool, Refused> {
+        let timeout = nanoseconds(timeout);
         // SAFETY: an open handle.
-        let locked = unsafe { shm_mutex_lock(self.0.as_ptr(), nanoseconds(timeout)) };
+        let locked = unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_lock(mutex.as_ptr(), timeout),
+                Lock::RwLock(lock) => shm_rwlock_write(lock.as_ptr(), timeout),
+            }
+        };
         Ok(done(locked)? == libc::EOWNERDEAD)
     }
 
-    /// Marks the value as consistent.
+    /// Locks a reader-writer lock for reading, for this thread; `None` if it is a mutex. Returns what `lock` does.
+    pub fn lock_shared(&self, timeout: Duration) -> Option<Result<bool, Refused>> {
+        let Lock::RwLock(lock) = self else {
+            return None;
+        };
+        // SAFETY: an open handle.
+        let locked = done(unsafe { shm_rwlock_read(lock.as_ptr(), nanoseconds(timeout)) });
+        Some(locked.map(|locked| locked == libc::EOWNERDEAD))
+    }
+
+    /// Marks the value as consistent. A reader of a reader-writer lock cannot do that.
     pub fn mark_consistent(&self) -> Result<(), Refused> {
         // SAFETY: an open handle.
-        done(unsafe { shm_mutex_consistent(self.0.as_ptr()) }).map(|_| ())
+        let marked = unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_consistent(mutex.as_ptr()),
+                Lock::RwLock(lock) => shm_rwlock_consistent(lock.as_ptr()),
+            }
+        };
+        done(marked).map(|_| ())
     }
 
     pub fn unlock(&self) -> Result<(), Refused> {
         // SAFETY: an open handle.
-        done(unsafe { shm_mutex_unlock(self.0.as_ptr()) }).map(|_| ())
+        let unlocked = unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_unlock(mutex.as_ptr()),
+                Lock::RwLock(lock) => shm_rwlock_unlock(lock.as_ptr()),
+            }
+        };
+        done(unlocked).map(|_| ())
     }
 
     /// Returns whether its segment has been removed.
     pub fn is_removed(&self) -> Result<bool, Refused> {
         // SAFETY: an open handle.
-        Ok(done(unsafe { shm_mutex_removed(self.0.as_ptr()) })? == 1)
+        let removed = unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_removed(mutex.as_ptr()),
+                Lock::RwLock(lock) => shm_rwlock_removed(lock.as_ptr()),
+            }
+        };
+        Ok(done(removed)? == 1)
     }
 }
 
-impl Drop for Mutex {
+impl Drop for Lock {
     fn drop(&mut self) {
         // SAFETY: an open handle, which is not used afterwards.
-        unsafe { shm_mutex_close(self.0.as_ptr()) };
+        unsafe {
+            match self {
+                Lock::Mutex(mutex) => shm_mutex_close(mutex.as_ptr()),
+                Lock::RwLock(lock) => shm_rwlock_close(lock.as_ptr()),
+            };
+        }
     }
 }
 

@@ -31,6 +31,13 @@ fn semaphore(count: &str) -> Name {
     name
 }
 
+/// Returns the name of a new reader-writer lock that protects no bytes.
+fn rwlock() -> Name {
+    let name = Name::new();
+    shmkey(&["create", "--rwlock", "--name", &name.0]);
+    name
+}
+
 /// Returns the arguments that run a script of a shell while the mutex is locked.
 fn script<'a>(name: &'a Name, text: &'a str) -> [&'a str; 6] {
     ["lock", &name.0, "--", "sh", "-c", text]
@@ -278,11 +285,71 @@ fn a_count_has_a_largest_value() {
 }
 
 #[test]
+fn commands_share_a_reader_writer_lock_and_exclude_others() {
+    let name = rwlock();
+    let shared = ["lock", "--shared", &name.0, "-n", "--"];
+    let inner = [
+        env!("CARGO_BIN_EXE_shmkey"),
+        "lock",
+        "-s",
+        &name.0,
+        "-n",
+        "--",
+        "echo",
+        "both",
+    ];
+    assert_eq!(shmkey(&[&shared[..], &inner].concat()), "both\n");
+    let writer = [
+        env!("CARGO_BIN_EXE_shmkey"),
+        "lock",
+        &name.0,
+        "-n",
+        "--",
+        "echo",
+        "ran",
+    ];
+    assert!(fails(124, &[&shared[..], &writer].concat()).contains("EAGAIN"));
+    let reader = [&["lock", &name.0, "--"][..], &inner].concat();
+    assert!(fails(124, &reader).contains("EAGAIN"));
+    assert_eq!(
+        shmkey(&["lock", &name.0, "-n", "--", "echo", "ran"]),
+        "ran\n"
+    );
+}
+
+#[test]
+fn a_reader_learns_of_a_dead_writer_until_a_writer_has_run() {
+    let name = rwlock();
+    let mut writer = holder(&name);
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let script = "echo died=$SHMKEY_OWNER_DIED";
+    let reader = ["lock", "--shared", &name.0, "--", "sh", "-c", script];
+    let first = run(&reader, b"");
+    assert_eq!(first.stdout, b"died=1\n");
+    assert!(said(&first).contains("until a command without --shared has run"));
+    assert_eq!(
+        shmkey(&["lock", &name.0, "--", "sh", "-c", script]),
+        "died=1\n"
+    );
+    assert_eq!(shmkey(&reader), "died=\n");
+    let mutex = mutex();
+    let why = fails(125, &["lock", "--shared", &mutex.0, "true"]);
+    assert!(
+        why.contains("--shared is for a reader-writer lock"),
+        "{why}"
+    );
+}
+
+#[test]
 fn what_is_no_mutex_or_no_semaphore() {
     let (mutex, semaphore, bytes) = (mutex(), semaphore("1"), Name::new());
     bytes.create("4096");
     let why = fails(125, &["lock", &semaphore.0, "true"]);
-    assert!(why.contains("not a mutex; shmkey wait"), "{why}");
+    assert!(
+        why.contains("not a mutex or reader-writer lock; shmkey wait"),
+        "{why}"
+    );
     for command in ["post", "wait"] {
         let why = refusal(&[command, &mutex.0]);
         assert!(why.contains("not a semaphore; shmkey lock"), "{why}");
@@ -294,15 +361,23 @@ fn what_is_no_mutex_or_no_semaphore() {
         );
         assert!(refusal(&[command, "2147483647"]).contains("there is no segment"));
     }
-    assert!(fails(125, &["lock", &bytes.0, "true"]).contains("holds no mutex"));
+    assert!(fails(125, &["lock", &bytes.0, "true"]).contains("holds no mutex or reader-writer"));
     assert!(fails(125, &["lock", "no such name", "true"]).contains("shmkey create --mutex"));
 }
 
 #[test]
 fn objects_are_created_under_names() {
-    for kind in [&["--mutex"][..], &["--semaphore", "1"], &["--latest", "4"]] {
+    for (kind, needs) in [
+        (
+            &["--mutex"][..],
+            "needs a name, by which processes open it: use --name or --path",
+        ),
+        (&["--rwlock"], "needs a name"),
+        (&["--semaphore", "1"], "needs a key"),
+        (&["--latest", "4"], "needs a name"),
+    ] {
         let why = refusal(&[&["create"], kind].concat());
-        assert!(why.contains("needs a key"), "{why}");
+        assert!(why.contains(needs), "{why}");
         fails(
             2,
             &[&["create", "--semaphores", "1", "--name", "x"], kind].concat(),
