@@ -86,8 +86,8 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
     let locked = if options.shared {
         lock.lock_shared(timeout).ok_or_else(|| {
             Failure::Because(format!(
-                "the segment {target} holds a {kind}, which has one owner at a time; --shared is for a reader-writer lock \
-                 (shmkey create --rwlock)"
+                "the segment {target} holds a {kind}, which has one owner at a time; --shared is \
+                 for a reader-writer lock (shmkey create --rwlock)"
             ))
         })?
     } else {
