@@ -4,7 +4,7 @@
 #include "example.h"
 #include <sys/wait.h>
 
-enum { LENGTH = 256, CAPACITY = 65536, SIZE = CAPACITY / 8 * 9 + 2560 };
+enum { LENGTH = 256, CAPACITY = 65536, SIZE = CAPACITY / 4 * 5 + 2560 };
 
 /* CIEPLO over and over, and ZIMNO; each ends with a NUL. */
 static char messages[2][LENGTH];

@@ -17,7 +17,7 @@ use support::{StopSignals, fork};
 
 const LENGTH: usize = 256;
 const CAPACITY: usize = 65536;
-const SIZE: usize = CAPACITY / 8 * 9 + 2560;
+const SIZE: usize = CAPACITY / 4 * 5 + 2560;
 
 type Message = [u8; LENGTH];
 type Send<'a> = Box<dyn FnMut(&Message) -> Result<(), Error> + 'a>;
