@@ -69,8 +69,8 @@ const NEW: [u64; 4] = [2; 4];
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
-/// A message that ends at the last line of the ring, after two of 15,000 bytes.
-const LAST: &[u8] = &[0; 14_904];
+/// A message that ends at the last line of the ring, which has 50,176 bytes, after the first two and three of 12,000 bytes.
+const LAST: &[u8] = &[0; 13_880];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
@@ -1345,14 +1345,19 @@ fn send_to_the_end(objects: &Objects) {
     let Ok(mut receiver) = objects.ring.receiver() else {
         return;
     };
-    let mut receive = || drop(receiver.try_recv(&mut [0; 15_000]));
+    let mut receive = || drop(receiver.try_recv(&mut [0; 12_000]));
     receive();
     receive();
-    for _ in 0..2 {
-        with_sender(objects, |sender| drop(sender.try_send(&[5; 15_000])));
+    for _ in 0..3 {
+        with_sender(objects, |sender| drop(sender.try_send(&[5; 12_000])));
         receive();
     }
     with_sender(objects, |sender| drop(sender.try_send(LAST)));
+    // Otherwise, the victim would not come to the end.
+    let last = receiver.try_peek().expect("the last message is there");
+    let end = last.as_ptr().addr() + LAST.len() + 64;
+    let size = objects.ring.segment().status().expect("it exists").size;
+    assert_eq!(end / 64 % 64, size / 64 % 64, "the last line follows");
 }
 
 fn reserve_and_give_up(objects: &Objects) {
