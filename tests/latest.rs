@@ -285,7 +285,7 @@ fn a_read_only_reader_in_a_segment_writes_nothing() {
             .map(|(memory, only)| Place::within(Arc::clone(memory), 64).read_only(only))
     };
     for place in places() {
-        fails(Latest::<Small>::open(place.timeout(SOON)), TimedOut);
+        fails(Latest::<Small>::open(place.timeout(SOON)), KeyNotFound);
     }
     let bytes = || memory.get::<[u8; 8192]>(0).unwrap();
     assert!(
