@@ -126,6 +126,8 @@ pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
 /// Makes a child by `fork`, and returns its process id. The child calls `act`, and ends with the status that it
 /// returns, or 101 after a panic.
 pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
+    // Otherwise, a child that needs it waits for ever if another thread is creating it during the fork.
+    super::directory();
     // SAFETY: the child calls `act`, and ends without returning to the caller.
     let child = unsafe { libc::fork() };
     if child == 0 {
