@@ -210,10 +210,11 @@ fn two_files_that_give_one_key_are_noted() {
 
 #[test]
 fn enoent_of_a_file_that_was_replaced() {
-    // Other programs' segments have keys of the same project, too, and the kernel lists them first.
+    // Other programs' segments have keys of the same project, too, and the kernel lists them first. Their inodes are far
+    // from those of this test, which the file system may number one after the other.
     let test = Environment::new();
     let alike = test.keys.writer_reader.as_raw();
-    let others = [1, 2].map(|inode| create_segment(Key::from_raw(alike ^ inode), 10));
+    let others = [0x5000, 0x6000].map(|inode| create_segment(Key::from_raw(alike ^ inode), 10));
     let all = trace_of(&["replaced"]);
     let ftok: Vec<&String> = all.iter().filter(|line| line.starts_with("ftok")).collect();
     let key = |line: &str| line.split_once(" = key ").unwrap().1[..10].to_owned();
