@@ -41,6 +41,15 @@ fn message(number: u64, words: usize) -> Vec<u8> {
     number.to_ne_bytes().repeat(words)
 }
 
+/// Receives a message, which must be this one.
+fn expect(view: View, head: &mut Consumer, number: u64, words: usize) {
+    let mut buffer = vec![0; view.capacity];
+    let len = head
+        .receive(view, (&mut buffer).into(), Deadline::Never, expected)
+        .unwrap();
+    assert_eq!(&buffer[..len], message(number, words));
+}
+
 fn check(threads: impl Fn() + Send + Sync + 'static, preemptions: usize) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
@@ -147,12 +156,8 @@ fn slots_cross_behind_gaps() {
             });
             let view = memory.view();
             let mut head = Consumer::find(view);
-            let mut buffer = [0; 40];
             for number in 1..=4 {
-                let len = head
-                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
-                    .unwrap();
-                assert_eq!(&buffer[..len], message(number, 4));
+                expect(view, &mut head, number, 4);
             }
             sender.join().unwrap();
         },
@@ -237,12 +242,8 @@ fn a_sender_that_follows_a_killed_one_finds_the_end() {
                 }
             });
             let mut head = Consumer::find(view);
-            let mut buffer = [0; 64];
             for number in 1..=2 {
-                let len = head
-                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
-                    .unwrap();
-                assert_eq!(&buffer[..len], message(number, 1));
+                expect(view, &mut head, number, 1);
                 head.free_all(view);
             }
             sender.join().unwrap();
@@ -272,10 +273,7 @@ fn what_a_killed_sender_has_written_is_no_message() {
             let mut head = Consumer::find(view);
             let mut buffer = [0; 64];
             for number in 1..=2 {
-                let len = head
-                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
-                    .unwrap();
-                assert_eq!(&buffer[..len], message(number, 1));
+                expect(view, &mut head, number, 1);
             }
             sender.join().unwrap();
             let nothing = head.receive(view, (&mut buffer).into(), Deadline::Now, expected);
@@ -318,10 +316,7 @@ fn a_receiver_that_follows_a_killed_one_gives_back_what_that_one_took() {
             });
             let mut head = Consumer::find(view);
             for number in 2..=4 {
-                let len = head
-                    .receive(view, (&mut buffer).into(), Deadline::Never, expected)
-                    .unwrap();
-                assert_eq!(&buffer[..len], message(number, 1));
+                expect(view, &mut head, number, 1);
             }
             sender.join().unwrap();
         },

@@ -230,7 +230,19 @@ impl Producer {
         if len > view.capacity {
             return Err(RingError::TooLong(len));
         }
-        let size = message(len).size;
+        self.reserve_frames(view, message(len).size, deadline, peers)?;
+        Ok(self.offset + WORD)
+    }
+
+    /// Finds room for frames of this size together, of which the last is that of the slot.
+    #[inline]
+    fn reserve_frames(
+        &mut self,
+        view: View,
+        size: usize,
+        deadline: Deadline,
+        peers: impl Fn() -> Peers,
+    ) -> Result<(), RingError> {
         self.make_room(view, size, deadline, peers)?;
         self.slot_end = self.pos + size as u64;
         // An uncommitted message of one line leaves the first word of every line 0.
@@ -238,7 +250,7 @@ impl Producer {
             self.extend_reserved(view, size);
             self.mark_dirty(view);
         }
-        Ok(self.offset + WORD)
+        Ok(())
     }
 
     /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too large,
@@ -279,15 +291,12 @@ impl Producer {
         // Relaxed, both: as in `gap_between`. Until the gap is committed, the two words mean nothing to others.
         words.gap.store(to_end as u64, Relaxed);
         words.gap_end.store(self.pos + to_end as u64, Relaxed);
-        if let Err(refused) = self.make_room(view, size, deadline, peers) {
+        if let Err(refused) = self.reserve_frames(view, size, deadline, peers) {
             // The limit may count the gap.
             self.limit = 0;
             words.gap.store(0, Relaxed);
             return Err(refused);
         }
-        self.slot_end = self.pos + size as u64;
-        self.extend_reserved(view, size);
-        self.mark_dirty(view);
         self.append(view, gap(to_end));
         Ok(self.offset + WORD)
     }
