@@ -135,16 +135,16 @@ fn create(options: &Options, key: Key) -> Result<i32, Failure> {
     } else if options.broadcast {
         broadcast(options, size, key)?
     } else if let Some(count) = options.semaphore {
-        expect_key("semaphore", key)?;
+        expect_key("semaphore", KEY, key)?;
         Semaphore::open(place(options, key)?, count)?.segment().id()
     } else if options.mutex {
-        expect_name("mutex", key)?;
+        expect_key("mutex", NAME, key)?;
         sized::Lock::open_mutex(&opening(options, size))?.id()
     } else if options.rwlock {
-        expect_name("reader-writer lock", key)?;
+        expect_key("reader-writer lock", NAME, key)?;
         sized::Lock::open_rwlock(&opening(options, size))?.id()
     } else if let Some(size) = options.latest {
-        expect_name("latest value", key)?;
+        expect_key("latest value", NAME, key)?;
         sized::Latest::open(&opening(options, size))?.id()
     } else {
         Segment::options()
@@ -194,29 +194,21 @@ fn other(options: &Options, key: Key) -> Result<(), Failure> {
     output::print(&format!("{id}\n"))
 }
 
-/// Fails if no process could find the object, because it has no key.
-fn expect_key(what: &str, key: Key) -> Result<(), Failure> {
-    if key.is_private() {
-        return Err(Failure::Because(format!(
-            "a {what} needs a key, with which processes open it: use --name, --key or --path"
-        )));
-    }
-    Ok(())
-}
+/// What an object needs so that processes find it: one that `Opening` creates cannot be given by the number of a key.
+const KEY: &str = "a key, with which processes open it: use --name, --key or --path";
+const NAME: &str = "a name, by which processes open it: use --name or --path";
 
-/// Fails as `expect_key` does, for an object that cannot be created by the number of its key.
-fn expect_name(what: &str, key: Key) -> Result<(), Failure> {
+/// Fails if no process could find the object, because it has no key.
+fn expect_key(what: &str, needs: &str, key: Key) -> Result<(), Failure> {
     if key.is_private() {
-        return Err(Failure::Because(format!(
-            "a {what} needs a name, by which processes open it: use --name or --path"
-        )));
+        return Err(Failure::Because(format!("a {what} needs {needs}")));
     }
     Ok(())
 }
 
 /// Fails if no process could find or use an object with this size.
 fn expect_usable(what: &str, size: usize, key: Key) -> Result<(), Failure> {
-    expect_key(what, key)?;
+    expect_key(what, KEY, key)?;
     if size < 64 {
         return Err(Failure::Because(format!(
             "the --size of a {what} must be at least 64 bytes"
