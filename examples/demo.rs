@@ -383,6 +383,7 @@ fn meaning(form: Form) -> &'static str {
         Form::CA => "C on <shmkey.h>, libshmkey.a",
         Form::Cpp => "C++ on <shmkey.hpp>",
         Form::Rust => "the crate shmkey",
+        Form::Python => "Python, the package shmkey",
     }
 }
 

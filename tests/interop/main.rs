@@ -4,8 +4,11 @@
 //! - `examples:` the programs of `c_examples/`, on raw segments in 7 forms and on objects in 3. Either side starts
 //!   first, and is stopped or killed;
 //! - `valgrind:` the same C programs, which access no invalid memory and leak none;
-//! - `peers:` every kind of object between C, C++ and Rust: both sides work to the end, one side is killed, and 16
+//! - `peers:` every kind of object between C, C++, Rust and Python: both sides work to the end, one side is killed, and 16
 //!   processes work at once.
+//!
+//! Python takes part if the variable `SHMKEY_PYTHON` names an interpreter that has the package; `.ci/python` makes one, and
+//! runs these tests with the word `python` in their names. With `CI` set, it must be named, or left out by `SHMKEY_PYTHON=`.
 //!
 //! The data is random. The peers make it from a seed that is printed (`SHMKEY_SEED=…` repeats it).
 
@@ -19,7 +22,7 @@ use std::{env, process::ExitCode, sync::LazyLock};
 use support::{
     Form, Programs,
     examples::{self, Pairing},
-    needs::{self, C_COMPILER, GXX, Need, VALGRIND},
+    needs::{self, C_COMPILER, GXX, Need, PYTHON, VALGRIND},
 };
 
 /// Built when the first test needs them.
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
         available("the pairings with C++", &[GXX]),
         available("the programs under valgrind", &[VALGRIND]),
     ];
+    if !needs::is_without_python() {
+        trials.push(available("the pairings with python", &[PYTHON]));
+    }
     trials.extend(example_programs());
     trials.extend(under_valgrind());
     trials.extend(peers::trials());
@@ -78,7 +84,7 @@ fn trial(
 fn example_programs() -> Vec<Trial> {
     let mut trials = Vec::new();
     for single in &examples::SINGLES {
-        trials.extend(single.forms.iter().map(|&form| {
+        trials.extend(Form::with_python(single.forms).into_iter().map(|form| {
             let name = format!("examples: {}: {}", single.program, form.name());
             trial(name, &[form], move || {
                 examples::single(&PROGRAMS, single, form)
@@ -86,8 +92,9 @@ fn example_programs() -> Vec<Trial> {
         }));
     }
     for pair in &examples::PAIRS {
-        for &writer in pair.forms {
-            trials.extend(pair.forms.iter().map(|&reader| {
+        let forms = Form::with_python(pair.forms);
+        for &writer in &forms {
+            trials.extend(forms.iter().map(|&reader| {
                 let (from, to) = (writer.name(), reader.name());
                 let name = format!("examples: {}→{}: {from} → {to}", pair.writer, pair.reader);
                 trial(name, &[writer, reader], move || {

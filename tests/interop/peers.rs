@@ -1,5 +1,5 @@
-//! The two sides of each kind of object, in every two languages. `tests/c/peer.c`, `tests/cpp/peer.cpp` and `peer.rs`
-//! have the roles of the sides, with the same names.
+//! The two sides of each kind of object, in every two languages. `tests/c/peer.c`, `tests/cpp/peer.cpp`, `tests/python/peer.py`
+//! and `peer.rs` have the roles of the sides, with the same names.
 
 use crate::{
     PROGRAMS,
@@ -105,8 +105,9 @@ const CROWDS: [(&str, [&str; 2], u64); 6] = [
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for one in Form::PEERS {
-        for other in Form::PEERS {
+    let forms = Form::with_python(&Form::PEERS);
+    for &one in &forms {
+        for &other in &forms {
             let both = format!("{} and {}", one.name(), other.name());
             trials.extend(PAIRS.map(|(object, roles, count)| {
                 let name = format!("peers: {object}: {both}");

@@ -76,6 +76,24 @@ pub const PERL: Need = program("perl");
 pub const STRACE: Need = program("strace");
 pub const VALGRIND: Need = program("valgrind");
 
+/// An interpreter of Python whose package `shmkey` is the one of this repository, which the variable `SHMKEY_PYTHON`
+/// names. `.ci/python` makes one.
+pub const PYTHON: Need = Need {
+    name: "SHMKEY_PYTHON=path/of/an/interpreter/with/the/package (see .ci/python)",
+    is_met: |_| python().is_some_and(|python| succeeds(&python, &["-c", "import shmkey"])),
+};
+
+/// Returns the interpreter of Python that is named; `None` if none is, or the name is empty.
+pub fn python() -> Option<String> {
+    let python = env::var("SHMKEY_PYTHON").ok();
+    python.filter(|python| !python.is_empty())
+}
+
+/// Returns whether the pairings with Python are left out on purpose, by `SHMKEY_PYTHON=`: `.ci/python` runs them.
+pub fn is_without_python() -> bool {
+    env::var_os("SHMKEY_PYTHON").is_some_and(|python| python.is_empty())
+}
+
 const fn program(name: &'static str) -> Need {
     Need {
         name,

@@ -31,6 +31,8 @@ pub enum Form {
     Cpp,
     /// The Rust twin.
     Rust,
+    /// Python, with the package `shmkey` of the interpreter that [`PYTHON`](needs::PYTHON) names.
+    Python,
 }
 
 impl Form {
@@ -61,7 +63,14 @@ impl Form {
             Form::CA => "c+shmkey.a",
             Form::Cpp => "c++",
             Form::Rust => "rust",
+            Form::Python => "python",
         }
+    }
+
+    /// Adds Python to these forms, if an interpreter with the package is named.
+    pub fn with_python(forms: &[Form]) -> Vec<Form> {
+        let python = Form::Python.can_be_built().then_some(Form::Python);
+        forms.iter().copied().chain(python).collect()
     }
 
     /// Plain System V C, in whatever way it is linked.
@@ -81,6 +90,7 @@ impl Form {
     pub fn can_be_built(self) -> bool {
         let needs: &[needs::Need] = match self {
             Form::Rust => &[],
+            Form::Python => &[needs::PYTHON],
             Form::Cpp => &[needs::C_COMPILER, needs::GXX],
             _ => &[needs::C_COMPILER],
         };
@@ -101,7 +111,7 @@ impl Form {
             Form::CSo => (ours(), Some("libshmkey.so")),
             Form::CA => (ours(), Some("libshmkey.a")),
             Form::Cpp => (format!("tests/cpp/{program}.cpp"), Some("libshmkey.so")),
-            Form::Rust => return None,
+            Form::Rust | Form::Python => return None,
         })
     }
 }
@@ -388,6 +398,18 @@ pub struct Programs {
     runner: Vec<String>,
 }
 
+/// The command that starts a program in Python.
+fn python(name: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = match name {
+        PEER => root.join("tests/python/peer.py"),
+        _ => root.join(format!("python/examples/{}.py", twin(name))),
+    };
+    let mut command = Command::new(needs::python().unwrap_or_else(|| "python3".into()));
+    command.arg(source);
+    command
+}
+
 /// Where a program is, once it is linked.
 type Linked = Arc<Mutex<Option<PathBuf>>>;
 
@@ -435,6 +457,9 @@ impl Programs {
 
     /// The command that starts a program in one of its forms.
     pub fn command(&self, name: &'static str, form: Form) -> Result<Command> {
+        if form == Form::Python {
+            return Ok(python(name));
+        }
         let program = self.linked(name, form)?;
         let mut command = match &self.runner[..] {
             [] => self.artifacts.command(&program),

@@ -1,0 +1,20 @@
+"""Adds a job for the workers every second, without end; after COUNT jobs, waits until the last one is taken:
+jobs [COUNT [INTERVAL]]"""
+
+from queue_of_jobs import ROOM, Queue
+from support import pause, repeat_arguments, run
+
+
+def main():
+    count, interval = repeat_arguments(1)
+    with Queue() as queue:
+        for _ in count:
+            with queue.locked_when(lambda added, taken, end: added - taken < ROOM) as guard:
+                added, taken, end = guard.value
+                guard.value = added + 1, taken, end
+            pause(interval)
+        with queue.locked_when(lambda added, taken, end: added == taken) as guard:
+            guard.value = *guard.value[:2], 1
+
+
+run(main)

@@ -1,0 +1,28 @@
+"""Publishes a headline every second, without end. It begins when there are three readers; each of them receives every
+headline: news [COUNT [INTERVAL]]"""
+
+import shmkey
+from support import pause, remove_if_last, repeat_arguments, run
+
+READERS = 3
+
+
+def main():
+    count, interval = repeat_arguments(1)
+    news = shmkey.Broadcast.open(shmkey.File(".", "N"), 1024)
+    segment = news.segment
+    try:
+        with news:
+            news.begin_publishing()
+            # A reader receives what is published after it has subscribed.
+            while news.subscribers < READERS:
+                pause(0.01)
+            for number in count:
+                # When there is no room, this waits for the slowest reader, and drops it if it has died.
+                news.publish(b"Headline %d" % (number + 1))
+                pause(interval)
+    finally:
+        remove_if_last(segment)
+
+
+run(main)

@@ -1,0 +1,26 @@
+"""Leaves a message, waits until a client has read it, and removes the segment."""
+
+import shmkey
+from support import Failed, Stopped, pause, run, say
+
+MESSAGE = b"Hello from the other side!"
+
+
+def main():
+    segment = shmkey.Segment.open(shmkey.File(".", "C"), 1024, create=True)
+    try:
+        with segment.attach() as shared:
+            # The first byte last: a client that sees it sees the others, too.
+            shared.data[1 : len(MESSAGE) + 1] = MESSAGE[1:] + b"\0"
+            shared.data[0] = MESSAGE[0]
+            say(b"Data written in memory: ", MESSAGE, b"\nWaiting for client...")
+            # The client's sign is a star in the place of the first byte. A plain segment can only be asked again and again.
+            while shared.data[0] != ord("*"):
+                pause(0.001)
+    except Stopped:
+        raise Failed("stopped by a signal before a client came")
+    finally:
+        segment.remove()
+
+
+run(main)

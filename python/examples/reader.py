@@ -1,0 +1,26 @@
+"""Prints the lines that writers have sent, waiting for the first, and removes the segment."""
+
+import shmkey
+from support import Failed, Stopped, remove_if_last, run, say
+
+
+def main():
+    ring = shmkey.Ring.open(shmkey.File("shmfile", 115), 8192)
+    segment = ring.segment
+    try:
+        with ring:
+            while True:
+                # When the message is released, it is gone, whatever happens to this process.
+                with ring.peek() as line:
+                    say(b"Data read from memory: ", line)
+    except shmkey.Closed:  # the writer has ended, and all was read
+        segment.remove()
+    except shmkey.PeerDied:
+        segment.remove()
+        raise Failed("the writer was killed; all that it had sent was read")
+    except Stopped:
+        remove_if_last(segment)
+        raise Failed("stopped by a signal before a line came")
+
+
+run(main)

@@ -1,0 +1,31 @@
+"""Publishes CIEPLO and ZIMNO in turn, one a second, without end: sender [COUNT [INTERVAL]]"""
+
+import itertools
+import os
+
+import shmkey
+from support import Stopped, pause, remove_if_last, remove_if_mine, repeat_arguments, run
+
+
+def main():
+    count, interval = repeat_arguments(1)
+    latest = shmkey.Latest.open(shmkey.File(".", "S"), "32s", layout="message")
+    segment, stopped = latest.segment, False
+    try:
+        for _, message in zip(count, itertools.cycle([b"CIEPLO", b"ZIMNO"])):
+            latest.publish(message)
+            pause(interval)
+    except Stopped:
+        stopped = True
+    except OSError:
+        latest.close()
+        remove_if_mine(segment)
+        raise
+    # The last one out removes the segment; but a message stays until a receiver has come.
+    receiver_came = segment.status().lpid != os.getpid()
+    latest.close()
+    if stopped or receiver_came:
+        remove_if_last(segment)
+
+
+run(main)

@@ -1,0 +1,44 @@
+"""Leaves a message, waits until a client has read it, and removes the segment."""
+
+import os
+
+import shmkey
+from support import Failed, Stopped, run, say
+
+# Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives the same.
+CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
+MESSAGE = b"Hello from the other side!"
+
+
+def open_as_server():
+    """Opens both rings, which fails while another server lives."""
+    segment = shmkey.Segment.open(shmkey.File(".", "C"), SIZE, create=True)
+    messages = shmkey.Ring.open(shmkey.Within(segment, 0), CAPACITY)
+    answers = shmkey.Ring.open(shmkey.Within(segment, ANSWERS), CAPACITY)
+    messages.begin_sending()
+    answers.begin_receiving()
+    return segment, messages, answers
+
+
+def main():
+    segment, messages, answers = open_as_server()
+    while segment.status().cpid != os.getpid():
+        # A server that was killed has left this, with its messages and its client's.
+        segment.remove()
+        segment, messages, answers = open_as_server()
+    try:
+        with messages, answers:
+            messages.send(MESSAGE, timeout=0)
+            say(b"Data written in memory: ", MESSAGE, b"\nWaiting for client...")
+            answers.recv()
+    except shmkey.PeerDied:
+        raise Failed("the client was killed before it answered; start server and client again")
+    except shmkey.Closed:
+        raise Failed("the client ended without an answer; start server and client again")
+    except Stopped:
+        raise Failed("stopped by a signal before a client came")
+    finally:
+        segment.remove()
+
+
+run(main)

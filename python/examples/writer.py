@@ -1,0 +1,23 @@
+"""Reads a line and sends it to the reader, which waits for it or comes later."""
+
+import shmkey
+from support import Failed, Stopped, ask_for_line, remove_if_mine, run, say
+
+
+def main():
+    line = ask_for_line()
+    # Only now: a program that is ended at the prompt leaves nothing behind.
+    ring = shmkey.Ring.open(shmkey.File("shmfile", 115), 8192)
+    segment = ring.segment
+    try:
+        with ring:
+            ring.send(line)
+    except Stopped:
+        raise Failed("stopped by a signal before there was room for the line; start a reader")
+    except OSError:
+        remove_if_mine(segment)
+        raise
+    say(b"Data written in memory: ", line)
+
+
+run(main)

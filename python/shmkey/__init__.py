@@ -1,0 +1,42 @@
+"""System V shared memory, and what processes share in it: the Python package of shmkey.
+
+    import shmkey
+
+    ring = shmkey.Ring.open("orders", 65536)   # the first process that opens the name creates the ring
+    ring.send(b"two large, one small")
+
+    for order in shmkey.Ring.open("orders"):   # in another process, in Python, C, C++ or Rust
+        print(order)
+
+Every call that can wait takes ``timeout=`` in seconds: None waits without limit, and 0 does not wait. A signal handler
+runs during a wait, and Ctrl-C ends it. A call that fails raises an exception derived from OSError, with ``errno`` and
+the sentence that ``shm_last_error()`` returns in C.
+"""
+
+from ._core import Attachment, Canceller, Message, Slot
+from ._errors import (
+    AlreadyExists,
+    Busy,
+    Cancelled,
+    Closed,
+    Deadlock,
+    Error,
+    NotFound,
+    NotOwner,
+    NotRecoverable,
+    Overtaken,
+    PeerDied,
+    PermissionDenied,
+    Removed,
+    TimedOut,
+    TooLong,
+    WouldBlock,
+    WrongKind,
+    WrongLayout,
+)
+from ._locks import Condvar, Guard, Mutex, RwLock
+from ._objects import Broadcast, Latest, Ring, Semaphore, wait_any
+from ._place import File, Within
+from ._segment import Segment, Status
+
+__all__ = [name for name in dir() if name[0].isupper()] + ["wait_any"]

@@ -1,0 +1,45 @@
+"""Where an object lies: a name, a file, or an offset in a segment."""
+
+import os
+from typing import NamedTuple, Optional, Union
+
+from ._segment import Segment, proj_number
+
+CREATE = 0o1000
+READ_ONLY = 0o10000
+ANY_OWNER = 0xFFFFFFFF
+
+
+class File(NamedTuple):
+    """A place by a file that exists and a project id, a character or 1 to 255, as in ftok(3)."""
+
+    path: Union[str, bytes, os.PathLike]
+    proj_id: Union[int, str]
+
+
+class Within(NamedTuple):
+    """A place in a segment that exists: where the object begins, in bytes, a multiple of 64."""
+
+    segment: Union[Segment, int]
+    offset: int = 0
+
+
+Place = Union[str, bytes, File, Within]
+
+
+def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> tuple:
+    """Returns the fields of a place for C."""
+    timeout = -1 if wait is None else int(wait * 1e9)
+    user = ANY_OWNER if owner is None else owner
+    if isinstance(place, File):
+        return (None, os.fsencode(place.path), proj_number(place.proj_id), -1, 0, timeout, user)
+    if isinstance(place, Within):
+        segment = place.segment
+        number = segment.id if isinstance(segment, Segment) else segment
+        return (None, None, 0, number, place.offset, timeout, user)
+    return (os.fsencode(place), None, 0, -1, 0, timeout, user)
+
+
+def flags(create: bool, mode: int, read_only: bool = False) -> int:
+    """Returns the flags of opening for C."""
+    return (CREATE | mode if create else 0) | (READ_ONLY if read_only else 0)

@@ -1,0 +1,114 @@
+"""Segments: plain bytes that processes share."""
+
+import os
+from typing import NamedTuple, Optional, Union
+
+from . import _core
+
+_CREATE, _EXCLUSIVE, _READ_ONLY = 0o1000, 0o2000, 0o10000
+
+
+def proj_number(proj_id: Union[int, str]) -> int:
+    return ord(proj_id) if isinstance(proj_id, str) else proj_id
+
+
+class Status(NamedTuple):
+    """What the kernel knows of a segment. The terms are those of shmctl(2); times are in seconds since 1970, 0 for
+    never."""
+
+    size: int
+    nattch: int
+    atime: int
+    dtime: int
+    ctime: int
+    id: int
+    key: int
+    mode: int
+    uid: int
+    gid: int
+    cuid: int
+    cgid: int
+    cpid: int
+    lpid: int
+    removed: bool
+    locked: bool
+
+
+class Segment:
+    """A System V segment: bytes that stay until a process removes them.
+
+    >>> segment = shmkey.Segment.open("greeting", 1024, create=True)
+    >>> with segment.attach() as memory:
+    ...     memory.data[:5] = b"hello"
+    >>> segment.remove()
+    """
+
+    __slots__ = ("id",)
+
+    def __init__(self, id: int) -> None:
+        """Makes a handle of the segment with this id."""
+        self.id = id
+
+    @classmethod
+    def open(
+        cls,
+        place: Union[str, bytes, int, "File", None],  # noqa: F821
+        size: int = 0,
+        *,
+        create: bool = False,
+        exclusive: bool = False,
+        mode: int = 0o600,
+    ) -> "Segment":
+        """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number. None creates one without a key.
+
+        ``size`` is in bytes. A segment that exists has at least this size. ``create`` creates it if it does not exist,
+        with these permission bits and with bytes that are 0; with ``exclusive``, it must not exist.
+
+        Raises NotFound, AlreadyExists, PermissionDenied, or Error with EINVAL (the size), ENOSPC or ENOMEM.
+        """
+        flags = (_CREATE | mode if create else 0) | (_EXCLUSIVE if exclusive else 0)
+        if place is None:
+            return cls(_core.open_private(size, mode))
+        if isinstance(place, int):
+            return cls(_core.open_key(place, size, flags))
+        if isinstance(place, tuple):
+            path, proj_id = place
+            return cls(_core.open_file(os.fsencode(path), proj_number(proj_id), size, flags))
+        return cls(_core.open_name(os.fsencode(place), size, flags))
+
+    def attach(self, *, read_only: bool = False) -> "_core.Attachment":
+        """Attaches the segment. The ``data`` of the result is a memoryview of all its bytes, without a copy:
+        ``numpy.frombuffer(memory.data, dtype)`` is an array in the segment.
+
+        The result is a context manager, which detaches the memory at the end. While a view exists, detaching raises
+        BufferError.
+
+        Raises PermissionDenied, Removed, or Error with EINVAL or ENOMEM.
+        """
+        return _core.Attachment(self.id, _READ_ONLY if read_only else 0)
+
+    def status(self) -> Status:
+        """Returns what the kernel knows of the segment."""
+        *numbers, removed, locked = _core.status(self.id)
+        return Status(*numbers, bool(removed), bool(locked))
+
+    def remove(self) -> None:
+        """Removes the segment: its key is free at once, and its memory is freed at the last detach."""
+        _core.remove(self.id)
+
+    def set_mode(self, mode: int) -> None:
+        """Sets the permission bits, such as 0o660."""
+        _core.set_mode(self.id, mode)
+
+    def set_owner(self, uid: Optional[int] = None, gid: Optional[int] = None) -> None:
+        """Sets the owner's user and group; None leaves it unchanged."""
+        _core.set_owner(self.id, *(0xFFFFFFFF if number is None else number for number in (uid, gid)))
+
+    def __repr__(self) -> str:
+        return f"shmkey.Segment({self.id})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Segment) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)

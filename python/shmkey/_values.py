@@ -1,0 +1,53 @@
+"""The types of values: how a value becomes bytes, and bytes a value."""
+
+import struct
+from typing import Any, Callable, NamedTuple, Union
+
+# A number of bytes, a format of the module struct, or a NumPy dtype (or what numpy.dtype() takes).
+Type = Union[int, str, Any]
+
+
+class Codec(NamedTuple):
+    size: int
+    encode: Callable[[Any], Any]
+    decode: Callable[[bytes], Any]
+
+
+def codec(type: Type) -> Codec:
+    """Returns how to convert values of a type.
+
+    A number stands for as many bytes. A string is a format of ``struct``: a value is a tuple, or the field itself if
+    there is one. Everything else is a NumPy dtype: a value is a scalar of it, and a structured dtype that was made with
+    ``align=True`` lies in memory as the struct in C and Rust.
+    """
+    if isinstance(type, int):
+        return Codec(type, lambda value: value, lambda data: data)
+    if isinstance(type, str):
+        return _of_struct(struct.Struct(type))
+    return _of_numpy(type)
+
+
+def _of_struct(form: struct.Struct) -> Codec:
+    if len(form.unpack(bytes(form.size))) == 1:
+        return Codec(form.size, form.pack, lambda data: form.unpack(data)[0])
+    return Codec(form.size, lambda value: form.pack(*value), form.unpack)
+
+
+def _of_numpy(type: Any) -> Codec:
+    import numpy
+
+    dtype = numpy.dtype(type)
+    if dtype.hasobject:
+        raise TypeError("a value in shared memory cannot contain Python objects")
+    if dtype.shape:
+        base, shape = dtype.subdtype
+        return Codec(
+            dtype.itemsize,
+            lambda value: numpy.ascontiguousarray(value, base).reshape(shape).tobytes(),
+            lambda data: numpy.frombuffer(data, base).reshape(shape),
+        )
+    return Codec(
+        dtype.itemsize,
+        lambda value: numpy.asarray(value, dtype).tobytes(),
+        lambda data: numpy.frombuffer(data, dtype)[0],
+    )

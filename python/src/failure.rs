@@ -1,0 +1,63 @@
+//! A failed call of the library as a Python exception.
+
+use pyo3::{exceptions::PyBufferError, prelude::*, sync::PyOnceLock};
+use shmkey::capi::shm_last_error;
+use std::{ffi::CStr, io};
+
+/// Why a call failed.
+pub enum Failure {
+    /// The library failed with this errno, and its sentence is this thread's last error.
+    Errno(i32),
+    /// Python has an exception: one that a signal handler raised, or one about an argument.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Failure {
+    fn from(raised: PyErr) -> Failure {
+        Failure::Raised(raised)
+    }
+}
+
+/// Makes the exception, with the sentence of `shm_last_error`.
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        let errno = match failure {
+            Failure::Errno(errno) => errno,
+            Failure::Raised(raised) => return raised,
+        };
+        // SAFETY: the library returns a string of this thread, which stays until its next failure.
+        let text = unsafe { CStr::from_ptr(shm_last_error()) }.to_string_lossy();
+        exception(errno, &text)
+    }
+}
+
+/// Makes the exception for an errno, of the class that `shmkey/_errors.py` has for it.
+#[cold]
+pub fn exception(errno: i32, text: &str) -> PyErr {
+    static OF_ERRNO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Python::attach(|py| {
+        OF_ERRNO
+            .import(py, "shmkey._errors", "of_errno")
+            .and_then(|of_errno| of_errno.call1((errno, text)))
+            .map_or_else(|error| error, PyErr::from_value)
+    })
+}
+
+/// Returns the errno that a call has just set.
+pub fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Returns what a function of C returned, unless it is negative.
+pub fn check(result: i64) -> Result<i64, Failure> {
+    if result < 0 {
+        return Err(Failure::Errno(errno()));
+    }
+    Ok(result)
+}
+
+/// The exception for memory that cannot end, because a view of it is left.
+#[cold]
+pub fn in_use(what: &str) -> PyErr {
+    PyBufferError::new_err(what.to_owned())
+}

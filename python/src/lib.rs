@@ -1,0 +1,54 @@
+//! The extension module of the Python package `shmkey`: the handles of `shmkey.h` as Python types.
+//!
+//! The classes for users are in `shmkey/`, and derive from these. This crate calls the functions of the C ABI, because
+//! the size of a value is known only when the program runs; their errors have the same texts as in C.
+//!
+//! | file | what |
+//! |---|---|
+//! | `failure` | a failed call as a Python exception |
+//! | `wait` | waiting without the GIL, until a signal or a timeout |
+//! | `memory` | memory that Python sees as a buffer, and that ends only when no view of it is left |
+//! | `object` | [`object::Object`], the base of all handles; where an object lies |
+//! | `segment`, `lock`, `semaphore`, `latest`, `stream`, `several` | the handles |
+//!
+//! *Threads*: the GIL protects the fields of the handles. A build of Python without it enables it again when it loads
+//! this module.
+
+use pyo3::prelude::*;
+
+mod failure;
+mod latest;
+mod lock;
+mod memory;
+mod object;
+mod segment;
+mod semaphore;
+mod several;
+mod stream;
+mod wait;
+
+/// Does nothing: what a call costs at least, for measurements.
+#[pyfunction]
+#[pyo3(signature = (argument, timeout=None))]
+fn nothing(argument: &Bound<'_, PyAny>, timeout: Option<f64>) {
+    let _ = (argument, timeout);
+}
+
+#[pymodule(gil_used = true)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(nothing, module)?)?;
+    module.add_function(wrap_pyfunction!(several::wait_any, module)?)?;
+    module.add_class::<object::Object>()?;
+    module.add_class::<object::Canceller>()?;
+    module.add_class::<lock::Lock>()?;
+    module.add_class::<lock::Condvar>()?;
+    module.add_class::<semaphore::Semaphore>()?;
+    module.add_class::<latest::Latest>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<stream::Ring>()?;
+    module.add_class::<stream::Broadcast>()?;
+    module.add_class::<stream::Message>()?;
+    module.add_class::<stream::Slot>()?;
+    module.add_class::<memory::Lease>()?;
+    segment::add(module)
+}
