@@ -165,6 +165,7 @@ def test_wait_any_returns_what_is_ready(ring, semaphore, names):
 
 
 def test_the_descriptor_is_for_select(ring):
+    assert select.select([ring], [], [], 0)[0] == [ring]  # the first time, at once
     with pytest.raises(BlockingIOError):
         ring.recv(0)
     assert select.select([ring], [], [], 0) == ([], [], [])
