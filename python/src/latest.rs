@@ -61,9 +61,9 @@ impl Latest {
     /// Returns the version and the bytes of the newest value; None if none was published.
     fn read_bytes<'py>(slf: PyRef<'py, Self>) -> PyResult<Option<(i64, Bound<'py, PyBytes>)>> {
         let raw = slf.as_super().raw()?;
-        // SAFETY: the handle is open, and the buffer has the size of a value.
         let (version, bytes) = Latest::read(&slf, |value| {
-            Ok(check(unsafe { shm_latest_read(raw.cast(), value) })?)
+            // SAFETY: the handle is open, and the buffer has the size of a value.
+            check(unsafe { shm_latest_read(raw.cast(), value) })
         })?;
         Ok((version != 0).then_some((version, bytes)))
     }

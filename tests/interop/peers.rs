@@ -107,7 +107,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let forms = Form::with_python(&Form::PEERS);
     for &one in &forms {
-        for &other in &forms {
+        for &other in forms.iter().filter(|&&other| one.meets(other)) {
             let both = format!("{} and {}", one.name(), other.name());
             trials.extend(PAIRS.map(|(object, roles, count)| {
                 let name = format!("peers: {object}: {both}");

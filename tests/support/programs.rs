@@ -73,6 +73,14 @@ impl Form {
         forms.iter().copied().chain(python).collect()
     }
 
+    /// Whether programs in these two forms meet in the tests: Python meets each language once, because the other forms of C
+    /// have the same code in another library.
+    pub fn meets(self, other: Form) -> bool {
+        let again = [Form::Preload, Form::DropinSo, Form::DropinA, Form::CA];
+        let is_again = |one, other| one == Form::Python && again.contains(&other);
+        !is_again(self, other) && !is_again(other, self)
+    }
+
     /// Plain System V C, in whatever way it is linked.
     pub fn is_plain(self) -> bool {
         matches!(
