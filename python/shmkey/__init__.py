@@ -36,7 +36,43 @@ from ._errors import (
 )
 from ._locks import Condvar, Guard, Mutex, RwLock
 from ._objects import Broadcast, Latest, Ring, Semaphore, wait_any
-from ._place import File, Within
-from ._segment import Segment, Status
+from ._place import Within
+from ._segment import File, Segment, Status
 
-__all__ = [name for name in dir() if name[0].isupper()] + ["wait_any"]
+__all__ = [
+    "AlreadyExists",
+    "Attachment",
+    "Broadcast",
+    "Busy",
+    "Cancelled",
+    "Canceller",
+    "Closed",
+    "Condvar",
+    "Deadlock",
+    "Error",
+    "File",
+    "Guard",
+    "Latest",
+    "Message",
+    "Mutex",
+    "NotFound",
+    "NotOwner",
+    "NotRecoverable",
+    "Overtaken",
+    "PeerDied",
+    "PermissionDenied",
+    "Removed",
+    "Ring",
+    "RwLock",
+    "Segment",
+    "Semaphore",
+    "Slot",
+    "Status",
+    "TimedOut",
+    "TooLong",
+    "Within",
+    "WouldBlock",
+    "WrongKind",
+    "WrongLayout",
+    "wait_any",
+]

@@ -2,13 +2,13 @@
 
 import errno
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple, Type, TypeVar
 
 from . import _core
 from ._errors import Error
 from ._objects import Handle
 from ._place import Place, fields, flags
-from ._values import Type, codec
+from ._values import Codec, ValueType, codec
 
 
 class Guard:
@@ -29,7 +29,8 @@ class Guard:
             raise ValueError("the lock is released")
         if self._lease is None:
             self._lease = self._lock.lease(self._read_only)
-        return self._lease.data
+        data: memoryview = self._lease.data
+        return data
 
     @property
     def value(self) -> Any:
@@ -73,31 +74,35 @@ class Guard:
             pass  # another thread has it, or the handle is closed
 
 
+L = TypeVar("L", bound="_Lock")
+
+
 class _Lock(Handle, _core.Lock):
     _is_mutex = True
+    _codec: Codec
 
     @classmethod
     def open(
-        cls,
+        cls: Type[L],
         place: Place,
-        type: Type,
+        type: ValueType,
         *,
         layout: str = "",
         create: bool = True,
         mode: int = 0o600,
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
-    ) -> Any:
+    ) -> L:
         """Opens the lock around a value, or creates it with a value whose bytes are 0. All processes give the same size
         and layout. The arguments and the exceptions are those of ``Latest.open``.
         """
         return cls._of(fields(place, wait, owner), type, layout, flags(create, mode))
 
     @classmethod
-    def _of(cls, place: tuple, type: Type, layout: str, how: int) -> Any:
+    def _of(cls: Type[L], place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> L:
         form = codec(type)
-        lock = cls._open(cls._is_mutex, place, form.size, layout, how, _codec=form)
-        lock._opened = (place, type, layout, how)
+        lock = cls(cls._is_mutex, place, form.size, layout, how)
+        lock._codec, lock._opened = form, (place, type, layout, how)
         return lock
 
     def __reduce__(self) -> Any:

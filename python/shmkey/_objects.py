@@ -1,25 +1,35 @@
 """Rings, broadcasts, latest values and semaphores."""
 
-from typing import Any, AsyncIterator, Iterable, Optional, Union
+from typing import TYPE_CHECKING, Any, AsyncIterator, Iterable, Optional, Tuple, Type, TypeVar, Union
 
 from . import _async, _core
 from ._errors import Closed
 from ._place import Place, fields, flags
 from ._segment import Segment
-from ._values import Type, codec
+from ._values import Codec, ValueType, codec
 
 _MANY_SENDERS, _DROP_OLDEST, _LOSSY = 1 << 16, 1 << 17, 1 << 18
 
 
-class Handle:
-    """What all objects have in common. ``with`` closes the handle, except that of a lock."""
+# The classes of the extension module come from the class that is beside these among the bases.
+if TYPE_CHECKING:
+    from ._core import Object, Stream
+else:
+    Object = Stream = object
+
+H = TypeVar("H", bound="Handle")
+
+
+class Handle(Object):
+    """What all objects have in common. ``with`` closes the handle, except that of a mutex, which it locks."""
+
+    # The arguments with which another process opens the same object.
+    _opened: Tuple[Any, ...]
 
     @classmethod
-    def _open(cls, *arguments: Any, **more: Any) -> Any:
+    def _open(cls: Type[H], *arguments: Any) -> H:
         handle = cls(*arguments)
         handle._opened = arguments
-        for name, value in more.items():
-            setattr(handle, name, value)
         return handle
 
     @property
@@ -42,7 +52,7 @@ class Handle:
         return f"<shmkey.{type(self).__name__} {state}>"
 
 
-class _Stream(Handle):
+class _Stream(Handle, Stream):
     async def recv_async(self) -> bytes:
         """Receives a message in a task of asyncio; waits for it. A task that is cancelled has received nothing."""
         return await _async.retry(self, lambda: self.recv(0))
@@ -156,12 +166,13 @@ class Latest(Handle, _core.Latest):
     """
 
     seen = 0
+    _codec: Codec
 
     @classmethod
     def open(
         cls,
         place: Place,
-        type: Type,
+        type: ValueType,
         *,
         layout: str = "",
         create: bool = True,
@@ -180,10 +191,10 @@ class Latest(Handle, _core.Latest):
         return cls._of(fields(place, wait, owner), type, layout, how)
 
     @classmethod
-    def _of(cls, place: tuple, type: Type, layout: str, how: int) -> "Latest":
+    def _of(cls, place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> "Latest":
         form = codec(type)
-        latest = cls._open(place, form.size, layout, how, _codec=form)
-        latest._opened = (place, type, layout, how)
+        latest = cls(place, form.size, layout, how)
+        latest._codec, latest._opened = form, (place, type, layout, how)
         return latest
 
     def __reduce__(self) -> Any:

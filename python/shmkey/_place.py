@@ -1,20 +1,13 @@
 """Where an object lies: a name, a file, or an offset in a segment."""
 
 import os
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Tuple, Union
 
-from ._segment import Segment, proj_number
+from ._segment import File, Segment, proj_number
 
 CREATE = 0o1000
 READ_ONLY = 0o10000
 ANY_OWNER = 0xFFFFFFFF
-
-
-class File(NamedTuple):
-    """A place by a file that exists and a project id, a character or 1 to 255, as in ftok(3)."""
-
-    path: Union[str, bytes, os.PathLike]
-    proj_id: Union[int, str]
 
 
 class Within(NamedTuple):
@@ -27,7 +20,7 @@ class Within(NamedTuple):
 Place = Union[str, bytes, File, Within]
 
 
-def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> tuple:
+def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[Any, ...]:
     """Returns the fields of a place for C."""
     timeout = -1 if wait is None else int(wait * 1e9)
     user = ANY_OWNER if owner is None else owner

@@ -8,13 +8,20 @@ from . import _core
 _CREATE, _EXCLUSIVE, _READ_ONLY = 0o1000, 0o2000, 0o10000
 
 
+class File(NamedTuple):
+    """A place by a file that exists and a project id, a character or 1 to 255, as in ftok(3)."""
+
+    path: Union[str, bytes, "os.PathLike[str]"]
+    proj_id: Union[int, str]
+
+
 def proj_number(proj_id: Union[int, str]) -> int:
     return ord(proj_id) if isinstance(proj_id, str) else proj_id
 
 
 class Status(NamedTuple):
     """What the kernel knows of a segment. The terms are those of shmctl(2); times are in seconds since 1970, 0 for
-    never."""
+    never; ``removed`` and ``locked`` are 1 or 0."""
 
     size: int
     nattch: int
@@ -30,8 +37,8 @@ class Status(NamedTuple):
     cgid: int
     cpid: int
     lpid: int
-    removed: bool
-    locked: bool
+    removed: int
+    locked: int
 
 
 class Segment:
@@ -52,7 +59,7 @@ class Segment:
     @classmethod
     def open(
         cls,
-        place: Union[str, bytes, int, "File", None],  # noqa: F821
+        place: Union[str, bytes, int, File, None],
         size: int = 0,
         *,
         create: bool = False,
@@ -71,9 +78,9 @@ class Segment:
             return cls(_core.open_private(size, mode))
         if isinstance(place, int):
             return cls(_core.open_key(place, size, flags))
-        if isinstance(place, tuple):
-            path, proj_id = place
-            return cls(_core.open_file(os.fsencode(path), proj_number(proj_id), size, flags))
+        if isinstance(place, File):
+            path = os.fsencode(place.path)
+            return cls(_core.open_file(path, proj_number(place.proj_id), size, flags))
         return cls(_core.open_name(os.fsencode(place), size, flags))
 
     def attach(self, *, read_only: bool = False) -> "_core.Attachment":
@@ -89,8 +96,7 @@ class Segment:
 
     def status(self) -> Status:
         """Returns what the kernel knows of the segment."""
-        *numbers, removed, locked = _core.status(self.id)
-        return Status(*numbers, bool(removed), bool(locked))
+        return Status(*_core.status(self.id))
 
     def remove(self) -> None:
         """Removes the segment: its key is free at once, and its memory is freed at the last detach."""

@@ -4,7 +4,7 @@ import struct
 from typing import Any, Callable, NamedTuple, Union
 
 # A number of bytes, a format of the module struct, or a NumPy dtype (or what numpy.dtype() takes).
-Type = Union[int, str, Any]
+ValueType = Union[int, str, Any]
 
 
 class Codec(NamedTuple):
@@ -13,7 +13,7 @@ class Codec(NamedTuple):
     decode: Callable[[bytes], Any]
 
 
-def codec(type: Type) -> Codec:
+def codec(type: ValueType) -> Codec:
     """Returns how to convert values of a type.
 
     A number stands for as many bytes. A string is a format of ``struct``: a value is a tuple, or the field itself if

@@ -24,7 +24,7 @@ def test_the_status_names_the_creator(name):
     segment = shmkey.Segment.open(name, 100, create=True, mode=0o640)
     status = segment.status()
     assert (status.size, status.mode, status.cpid, status.nattch) == (100, 0o640, os.getpid(), 0)
-    assert status.removed is False
+    assert status.removed == 0
     segment.set_mode(0o600)
     segment.set_owner(uid=os.getuid())
     with segment.attach():
