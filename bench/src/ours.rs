@@ -55,6 +55,65 @@ impl<const WAITS: bool> peers::Receiver for Receiver<WAITS> {
     }
 }
 
+/// A ring whose messages are sent and received so many at a time.
+pub struct Batches<const MESSAGES: usize>(OneSender);
+
+type OneSender = Ring<true, false>;
+
+pub struct BatchSender<const MESSAGES: usize>(shmkey::Sender);
+pub struct BatchReceiver<const MESSAGES: usize>(shmkey::Receiver);
+
+impl<const MESSAGES: usize> Channel for Batches<MESSAGES> {
+    type Sender<'a> = BatchSender<MESSAGES>;
+    type Receiver<'a> = BatchReceiver<MESSAGES>;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
+        Ok(Batches(OneSender::new(size, capacity)?))
+    }
+    fn sender(&self) -> BatchSender<MESSAGES> {
+        BatchSender(self.0.sender().0)
+    }
+    fn receiver(&self) -> BatchReceiver<MESSAGES> {
+        BatchReceiver(self.0.receiver().0)
+    }
+}
+
+impl<const MESSAGES: usize> peers::Sender for BatchSender<MESSAGES> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        self.0.send(message).expect("the receiver lives");
+    }
+
+    #[inline]
+    fn send_many(&mut self, message: &[u8], count: u64) {
+        let batch = [message; MESSAGES];
+        let mut left = count as usize;
+        while left > 0 {
+            let sent = self.0.send_batch(&batch[..left.min(MESSAGES)]);
+            left -= sent.expect("the receiver lives");
+        }
+    }
+}
+
+impl<const MESSAGES: usize> peers::Receiver for BatchReceiver<MESSAGES> {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        self.0.recv(message).expect("the sender lives");
+    }
+
+    #[inline]
+    fn recv_many(&mut self, message: &mut [u8], count: u64) {
+        let mut batch = message.repeat(MESSAGES);
+        let mut lengths = [0; MESSAGES];
+        let mut left = count as usize;
+        while left > 0 {
+            let lengths = &mut lengths[..left.min(MESSAGES)];
+            let received = self.0.recv_batch(&mut batch, lengths);
+            left -= received.expect("the sender lives");
+        }
+    }
+}
+
 /// A ring in which nothing is copied: messages are reserved and committed, and peeked at and released.
 pub struct InPlace(shmkey::Ring);
 

@@ -51,15 +51,28 @@ impl Goal {
                 quartiles_of(&samples, |sample| Some(sample.nanoseconds / sample.bare))
             }
             Against::Peer(name) => {
-                let peer = group.entries.iter().find(|entry| entry.name == name)?;
-                let (_, theirs) = peer.counting();
-                quartiles_of(&samples, |ours| {
-                    let same_pass = theirs.iter().find(|their| their.pass == ours.pass)?;
-                    Some(ours.nanoseconds / same_pass.nanoseconds)
-                })
+                let peer = |entry: &&Entry| entry.name == name;
+                ratio_to_fastest(&samples, group.entries.iter().filter(peer))
+            }
+            Against::FastestPeer => {
+                let peer = |entry: &&Entry| !entry.name.starts_with("shmkey::");
+                ratio_to_fastest(&samples, group.entries.iter().filter(peer))
             }
         }
     }
+}
+
+/// Returns the quartiles of the ratio to the fastest of the peers in the same pass.
+fn ratio_to_fastest<'a>(
+    samples: &[Sample],
+    peers: impl Iterator<Item = &'a Entry>,
+) -> Option<[f64; 3]> {
+    let theirs: Vec<Sample> = peers.flat_map(|peer| peer.counting().1).collect();
+    quartiles_of(samples, |ours| {
+        let same_pass = theirs.iter().filter(|their| their.pass == ours.pass);
+        let fastest = same_pass.map(|their| their.nanoseconds).reduce(f64::min)?;
+        Some(ours.nanoseconds / fastest)
+    })
 }
 
 fn quartiles_of(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> Option<[f64; 3]> {
@@ -119,17 +132,15 @@ fn write_entry(text: &mut String, entry: &Entry, group: &Group) -> fmt::Result {
 }
 
 fn goal_cells(goal: &Goal, entry: &Entry, group: &Group) -> String {
-    let target = |at_most| match goal.against {
+    let at_most = goal.at_most;
+    let target = match goal.against {
         Against::Bare => format!("≤ {at_most} × bare"),
         Against::Peer(name) => format!("≤ {at_most} × {name}"),
+        Against::FastestPeer => format!("≤ {at_most} × the fastest peer"),
         Against::Nanoseconds => format!("≤ {}", Nanoseconds(at_most)),
     };
-    let wanted = match goal.stretch {
-        Some(stretch) => format!("{} (better: {stretch})", target(goal.at_most)),
-        None => target(goal.at_most),
-    };
     let Some(reached) = goal.reached(entry, group) else {
-        return format!("{wanted} | not measured |");
+        return format!("{target} | not measured |");
     };
     let [lower, median, upper] = reached;
     let value = match goal.against {
@@ -141,12 +152,8 @@ fn goal_cells(goal: &Goal, entry: &Entry, group: &Group) -> String {
             significant(upper)
         ),
     };
-    let met = match goal.stretch {
-        Some(stretch) if median <= stretch => "yes, and better",
-        _ if median <= goal.at_most => "yes",
-        _ => "no",
-    };
-    format!("{wanted} | {value} | {met}")
+    let met = if median <= at_most { "yes" } else { "no" };
+    format!("{target} | {value} | {met}")
 }
 
 /// A Markdown table, row by row.

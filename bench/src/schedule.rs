@@ -46,8 +46,6 @@ pub struct Entry {
 pub struct Goal {
     pub against: Against,
     pub at_most: f64,
-    /// A better goal.
-    pub stretch: Option<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +54,8 @@ pub enum Against {
     Bare,
     /// Another entry of the group, in the same pass.
     Peer(&'static str),
+    /// The fastest entry of the group that is not shmkey's, in the same pass.
+    FastestPeer,
     Nanoseconds,
 }
 
@@ -90,19 +90,7 @@ impl Entry {
 
     /// Adds a goal: at most so many times what `against` takes.
     pub fn at_most(mut self, at_most: f64, against: Against) -> Entry {
-        self.goals.push(Goal {
-            against,
-            at_most,
-            stretch: None,
-        });
-        self
-    }
-
-    /// Adds a better goal to the last one.
-    pub fn stretch(mut self, stretch: f64) -> Entry {
-        if let Some(goal) = self.goals.last_mut() {
-            goal.stretch = Some(stretch);
-        }
+        self.goals.push(Goal { against, at_most });
         self
     }
 

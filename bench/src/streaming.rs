@@ -66,9 +66,7 @@ impl Streaming {
             if worker.rank < self.senders {
                 let mut sender = channel.sender();
                 worker.meet();
-                for _ in 0..each {
-                    sender.send(&message);
-                }
+                sender.send_many(&message, each);
                 worker.meet();
             } else {
                 let mut receiver = channel.receiver();

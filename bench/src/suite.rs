@@ -3,7 +3,7 @@
 use crate::{
     latest::{Value, copying, nothing, paced, publishing, reading},
     locks::{alone, contended},
-    ours::{Any, Broadcast, ByDescriptor, InPlace, Ring},
+    ours::{Any, Batches, Broadcast, ByDescriptor, InPlace, Ring},
     peers::{
         Channel, Duplex, Two,
         bare::{Flag, Futex, Mailbox},
@@ -11,7 +11,7 @@ use crate::{
         eventfd::EventFd,
         pipe::Pipe,
         posix,
-        rtrb::Rtrb,
+        rtrb::{Rtrb, RtrbChunks},
         seqlock::SeqLock,
     },
     processes::Shared,
@@ -25,10 +25,10 @@ use std::time::Duration;
 use crate::peers::aeron::Aeron;
 #[cfg(feature = "boost")]
 use crate::peers::boost::Boost;
-#[cfg(feature = "iceoryx2")]
-use crate::peers::iceoryx::Iceoryx;
 #[cfg(feature = "shmem-ipc")]
 use crate::peers::shmem_ipc::ShmemIpc;
+#[cfg(feature = "iceoryx2")]
+use crate::peers::{iceoryx::Iceoryx, iceoryx_event::Events};
 
 type Waiting = Two<Ring<true, false>>;
 type Trying = Two<Ring<false, false>>;
@@ -47,7 +47,6 @@ const MAILBOXES: &str = "16 copy mailboxes in turn";
 const FUTEXES: &str = "bare futexes";
 const EVENTFD: &str = "eventfd";
 const RTRB: &str = "rtrb (threads)";
-const AERON: &str = "Aeron";
 const UNCOPIED: &str = "iceoryx2, nothing copied";
 const COPYING: &str = "copying the value";
 const MUTEX: &str = "shmkey::Mutex";
@@ -71,21 +70,27 @@ fn round_trips() -> Vec<Group> {
     let asleep_on_two = asleep(
         "Round trip, asleep, two cores, the other thinks 200 µs, 64 B",
         THINKING,
-        |ring| ring.at_most(1.05, Peer(FUTEXES)),
+        |ring| ring.at_most(1.0, Peer(FUTEXES)),
     );
     vec![
+        Group {
+            title: "Round trip, spinning, 56 B",
+            entries: vec![
+                round_trip::<Waiting>(RING, 56).at_most(1.15, Bare),
+                round_trip::<Mailbox<8>>("mailbox, 56 B in the flag's line", 56),
+            ],
+        },
         spinning("Round trip, spinning, 64 B", 64, |ring| {
-            let ring = ring.at_most(0.85, Bare).stretch(0.70);
-            ring.at_most(1.1, Peer(TRYING))
+            ring.at_most(1.35, Bare).at_most(1.1, Peer(TRYING))
         }),
         spinning("Round trip, spinning, 1 KiB", 1 << 10, |ring| {
-            ring.at_most(1.0, Peer(MAILBOX))
+            ring.at_most(0.75, Peer(RTRB))
         }),
         spinning("Round trip, spinning, 64 KiB", 64 << 10, |ring| {
-            ring.at_most(0.85, Peer(MAILBOX))
+            ring.at_most(0.7, Peer(RTRB))
         }),
         asleep("Round trip, asleep, same core, 64 B", ONE_CORE, |ring| {
-            ring.at_most(1.02, Peer(FUTEXES)).stretch(0.62)
+            ring.at_most(0.8, Peer(FUTEXES))
         }),
         one_by_one(asleep_on_two),
         by_descriptor("Round trip by poll, same core, 64 B", ONE_CORE),
@@ -112,6 +117,8 @@ fn by_descriptor(title: &'static str, trip: RoundTrip) -> Group {
         entries: vec![
             ours.at_most(1.3, Peer(EVENTFD)),
             on_trip::<Two<EventFd>>(EVENTFD, trip),
+            #[cfg(feature = "iceoryx2")]
+            on_trip::<Two<Events<1>>>("iceoryx2 event, by a wait set", trip),
         ],
     }
 }
@@ -125,20 +132,30 @@ fn from_many(title: &'static str, trip: RoundTrip) -> Group {
             ours.at_most(1.2, Peer(RING)),
             on_trip::<Two<Any<1>>>("shmkey::wait_any, one ring", trip),
             on_trip::<Waiting>(RING, trip),
+            #[cfg(feature = "iceoryx2")]
+            on_trip::<Two<Events<16>>>("iceoryx2, a wait set of 16 events", trip),
         ],
     }
 }
 
 fn streams() -> Vec<Group> {
     vec![
+        streaming("Streaming, 8 B", 8, |ring| ring),
         streaming("Streaming, 64 B", 64, |ring| {
-            ring.at_most(5.5, Nanoseconds).at_most(1.0, Peer(AERON))
+            ring.at_most(7.0, Nanoseconds).at_most(0.3, FastestPeer)
         }),
+        Group {
+            title: "Streaming, batches of 16 messages of 64 B",
+            entries: vec![
+                stream::<Batches<16>>(RING, Streaming::of(64)).at_most(0.5, FastestPeer),
+                stream::<RtrbChunks<16>>("rtrb (threads), chunks", Streaming::of(64)),
+            ],
+        },
         streaming("Streaming, 1 KiB", 1 << 10, |ring| {
-            ring.at_most(31.0, Nanoseconds)
+            ring.at_most(45.0, Nanoseconds).at_most(0.4, FastestPeer)
         }),
         streaming("Streaming, 64 KiB", 64 << 10, |ring| {
-            ring.at_most(950.0, Nanoseconds).at_most(1.0, Peer(RTRB))
+            ring.at_most(2500.0, Nanoseconds).at_most(0.5, FastestPeer)
         }),
         Group {
             title: "Streaming, 64 B, four senders on one core",
@@ -146,10 +163,10 @@ fn streams() -> Vec<Group> {
                 stream::<OneSender>(RING, Streaming::of(64)),
                 stream::<ManySenders>("shmkey::Ring for many, one sender", Streaming::of(64)),
                 stream::<ManySenders>("shmkey::Ring, four", Streaming::from(4, true))
-                    .at_most(2.0, Peer(RING))
+                    .at_most(1.5, Peer(RING))
                     .batches(5, LONG),
                 stream::<ManySenders>("shmkey::Ring, four, unpinned", Streaming::from(4, false))
-                    .at_most(2.0, Peer(RING))
+                    .at_most(1.5, Peer(RING))
                     .batches(5, LONG),
             ],
         },
@@ -170,7 +187,7 @@ fn to_one(title: &'static str, size: usize) -> Group {
     Group {
         title,
         entries: vec![
-            stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, Peer(BUS)),
+            stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, FastestPeer),
             stream::<Bus<1>>(BUS, streaming),
             #[cfg(feature = "iceoryx2")]
             stream::<Iceoryx<true>>("iceoryx2", streaming),
@@ -181,7 +198,7 @@ fn to_one(title: &'static str, size: usize) -> Group {
 fn to_three(title: &'static str, size: usize) -> Group {
     let streaming = Streaming::to(3, size);
     let entries = vec![
-        stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, Peer(BUS)),
+        stream::<Broadcast<false>>(BROADCAST, streaming).at_most(1.0, FastestPeer),
         stream::<Bus<3>>(BUS, streaming),
         #[cfg(feature = "iceoryx2")]
         stream::<Iceoryx<true, 3>>("iceoryx2", streaming),
@@ -210,7 +227,7 @@ fn latest_values() -> Vec<Group> {
             entries: vec![
                 Entry::new(LATEST, publishing::<Latest>(0)).at_most(1.5, Peer("seqlock")),
                 Entry::new("shmkey::Latest, 8 readers", publishing::<Latest>(8))
-                    .at_most(1.3, Peer(LATEST)),
+                    .at_most(2.0, Peer(LATEST)),
                 Entry::new("seqlock", publishing::<Shared<SeqLock>>(0)),
                 Entry::new("seqlock, 8 readers", publishing::<Shared<SeqLock>>(8)),
             ],
@@ -306,7 +323,7 @@ fn spinning(title: &'static str, size: usize, goals: Goals) -> Group {
         #[cfg(feature = "shmem-ipc")]
         round_trip::<Two<ShmemIpc<false>>>("shmem-ipc", size),
         #[cfg(feature = "aeron")]
-        round_trip::<Two<Aeron>>(AERON, size),
+        round_trip::<Two<Aeron>>("Aeron", size),
         #[cfg(feature = "iceoryx2")]
         round_trip::<Two<Iceoryx<true>>>("iceoryx2", size),
         #[cfg(feature = "iceoryx2")]
@@ -350,7 +367,7 @@ fn streaming(title: &'static str, size: usize, goals: Goals) -> Group {
         #[cfg(feature = "shmem-ipc")]
         stream::<ShmemIpc<false>>("shmem-ipc", streaming),
         #[cfg(feature = "aeron")]
-        stream::<Aeron>(AERON, streaming),
+        stream::<Aeron>("Aeron", streaming),
         #[cfg(feature = "iceoryx2")]
         stream::<Iceoryx<true>>("iceoryx2", streaming),
         #[cfg(feature = "boost")]

@@ -9,6 +9,8 @@ pub mod bus;
 pub mod eventfd;
 #[cfg(feature = "iceoryx2")]
 pub mod iceoryx;
+#[cfg(feature = "iceoryx2")]
+pub mod iceoryx_event;
 pub mod pipe;
 pub mod posix;
 pub mod rtrb;
@@ -39,6 +41,14 @@ pub trait Channel: Sync + Sized {
 pub trait Sender {
     /// Copies the message in.
     fn send(&mut self, message: &[u8]);
+
+    /// Copies the same message in so many times. Channels that can send several at once override this.
+    #[inline]
+    fn send_many(&mut self, message: &[u8], count: u64) {
+        for _ in 0..count {
+            self.send(message);
+        }
+    }
 }
 
 pub trait Receiver {

@@ -51,3 +51,62 @@ impl Receiver for Consumer<u8> {
         }
     }
 }
+
+/// The same ring, written and read in chunks of so many messages.
+pub struct RtrbChunks<const MESSAGES: usize>(Rtrb);
+
+pub struct ChunkProducer<const MESSAGES: usize>(Producer<u8>);
+pub struct ChunkConsumer<const MESSAGES: usize>(Consumer<u8>);
+
+impl<const MESSAGES: usize> Channel for RtrbChunks<MESSAGES> {
+    type Sender<'a> = ChunkProducer<MESSAGES>;
+    type Receiver<'a> = ChunkConsumer<MESSAGES>;
+
+    const THREADS: bool = true;
+
+    fn new(size: usize, capacity: usize) -> Result<Self, Failure> {
+        Ok(RtrbChunks(Rtrb::new(size, capacity)?))
+    }
+    fn sender(&self) -> ChunkProducer<MESSAGES> {
+        ChunkProducer(self.0.sender())
+    }
+    fn receiver(&self) -> ChunkConsumer<MESSAGES> {
+        ChunkConsumer(self.0.receiver())
+    }
+}
+
+impl<const MESSAGES: usize> Sender for ChunkProducer<MESSAGES> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) {
+        self.0.send(message);
+    }
+
+    #[inline]
+    fn send_many(&mut self, message: &[u8], count: u64) {
+        let batch = message.repeat(MESSAGES);
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(MESSAGES as u64);
+            self.0.send(&batch[..now as usize * message.len()]);
+            left -= now;
+        }
+    }
+}
+
+impl<const MESSAGES: usize> Receiver for ChunkConsumer<MESSAGES> {
+    #[inline]
+    fn recv(&mut self, message: &mut [u8]) {
+        self.0.recv(message);
+    }
+
+    #[inline]
+    fn recv_many(&mut self, message: &mut [u8], count: u64) {
+        let mut batch = message.repeat(MESSAGES);
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(MESSAGES as u64);
+            self.0.recv(&mut batch[..now as usize * message.len()]);
+            left -= now;
+        }
+    }
+}
