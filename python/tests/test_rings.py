@@ -1,4 +1,5 @@
 import gc
+import resource
 
 import numpy
 import pytest
@@ -43,6 +44,9 @@ def test_a_message_is_read_in_place(ring):
     ring.send(b"hello")
     with ring.peek() as message:
         assert len(message) == 5 and message.data == b"hello" and message.data.readonly
+        data = message.data
+    with pytest.raises(ValueError):
+        data[0]
     with pytest.raises(BufferError):
         message.data
     with pytest.raises(BlockingIOError):
@@ -228,3 +232,25 @@ def test_a_subscriber_of_a_lossy_broadcast_counts_what_it_missed(name):
     with shmkey.Broadcast.open(name) as reader:
         reader.subscribe(from_oldest=True)
         assert reader.recv_batch(100) == received
+
+
+def test_no_memory_leaks(name):
+    def use(times):
+        for _ in range(times):
+            with shmkey.Ring.open(name, 4096) as ring:
+                for _ in range(100):
+                    with ring.reserve(10) as slot:
+                        slot.data[0] = 1
+                    with ring.peek() as message:
+                        bytes(message)
+                    ring.send(bytearray(10))
+                    ring.recv()
+                    with pytest.raises(shmkey.WouldBlock):
+                        ring.recv(0)
+                ring.fileno()
+
+    use(5)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    use(100)
+    # In KiB. 10,000 messages that leak 100 bytes would be 1000.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500
