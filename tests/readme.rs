@@ -176,8 +176,9 @@ fn the_command_lines_print_what_they_show() {
                     run_console(&block.text, directory.path());
                     consoles += 1;
                 }
-                // Documentation tests; what needs an installed library (.ci/install); what is only shown.
-                "rust" | "sh" | "cmake" | "toml" | "text" => {}
+                // Documentation tests; what needs an installed library (.ci/install) or the Python package
+                // (python/tests/test_guide.py); what is only shown.
+                "rust" | "sh" | "cmake" | "python" | "toml" | "text" => {}
                 other => panic!("no test runs a block of {other:?}"),
             }
         }
