@@ -1,7 +1,7 @@
 """Reads the server's message, and notifies the server that it has."""
 
 import shmkey
-from support import Failed, Stopped, run, say
+from support import Failed, Stopped, hold_stop_signals, run, say, stoppable
 
 # As the server says.
 CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
@@ -9,6 +9,7 @@ CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
 
 def main():
     # The segment is the server's. The first process that opens a ring in it creates the ring.
+    hold_stop_signals()
     segment = shmkey.Segment.open(shmkey.File(".", "C"), SIZE)
     messages = shmkey.Ring.open(shmkey.Within(segment, 0), CAPACITY)
     answers = shmkey.Ring.open(shmkey.Within(segment, ANSWERS), CAPACITY)
@@ -17,7 +18,7 @@ def main():
         messages.begin_receiving()
         answers.begin_sending()
         try:
-            with messages.peek() as message:
+            with stoppable(), messages.peek() as message:
                 say(b"Data read from memory: ", message)
         except shmkey.Closed:
             raise Failed("another client has read the message already")
@@ -29,7 +30,8 @@ def main():
         answers.send(b"*", timeout=0)
         # The server ends when it has the answer, and removes the segment; if it is dead, this program does.
         try:
-            messages.peek()
+            with stoppable():
+                messages.peek()
         except shmkey.PeerDied:
             segment.remove()
             raise Failed("the server was killed before it saw the answer")

@@ -2,12 +2,13 @@
 jobs [COUNT [INTERVAL]]"""
 
 from queue_of_jobs import ROOM, Queue
-from support import pause, repeat_arguments, run
+from support import hold_stop_signals, pause, repeat_arguments, run, stoppable
 
 
 def main():
     count, interval = repeat_arguments(1)
-    with Queue() as queue:
+    hold_stop_signals()
+    with Queue() as queue, stoppable():
         for _ in count:
             with queue.locked_when(lambda added, taken, end: added - taken < ROOM) as guard:
                 added, taken, end = guard.value

@@ -2,17 +2,18 @@
 headline: news [COUNT [INTERVAL]]"""
 
 import shmkey
-from support import pause, remove_if_last, repeat_arguments, run
+from support import hold_stop_signals, pause, remove_if_last, repeat_arguments, run, stoppable
 
 READERS = 3
 
 
 def main():
     count, interval = repeat_arguments(1)
+    hold_stop_signals()
     news = shmkey.Broadcast.open(shmkey.File(".", "N"), 1024)
     segment = news.segment
     try:
-        with news:
+        with news, stoppable():
             news.begin_publishing()
             # A reader receives what is published after it has subscribed.
             while news.subscribers < READERS:

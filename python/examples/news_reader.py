@@ -1,15 +1,16 @@
 """Prints every headline that is published from now on, until the publisher ends: news_reader [COUNT [INTERVAL]]"""
 
 import shmkey
-from support import Failed, pause, remove_if_last, repeat_arguments, run, say
+from support import Failed, hold_stop_signals, pause, remove_if_last, repeat_arguments, run, say, stoppable
 
 
 def main():
     count, interval = repeat_arguments(0)
+    hold_stop_signals()
     news = shmkey.Broadcast.open(shmkey.File(".", "N"), 1024)
     segment = news.segment
     try:
-        with news:
+        with news, stoppable():
             news.subscribe()
             for _, headline in zip(count, news):
                 say(b"Read: ", headline)

@@ -1,14 +1,15 @@
 """Reads once a second what the sender stored, without end: receiver [COUNT [INTERVAL]]"""
 
 import shmkey
-from support import c_string, pause, remove_if_last, repeat_arguments, run, say
+from support import c_string, hold_stop_signals, pause, remove_if_last, repeat_arguments, run, say, stoppable
 
 
 def main():
     count, interval = repeat_arguments(1)
+    hold_stop_signals()
     segment = shmkey.Segment.open(shmkey.File(".", "S"), 1024, create=True)
     try:
-        with segment.attach() as shared, shared.data[:8].cast("Q") as first_word:
+        with segment.attach() as shared, shared.data[:8].cast("Q") as first_word, stoppable():
             for _ in count:
                 # Eight bytes are loaded at once, as the sender stores them.
                 message = c_string(first_word[0].to_bytes(8, "little"))

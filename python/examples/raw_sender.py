@@ -4,7 +4,7 @@ import itertools
 import os
 
 import shmkey
-from support import Stopped, pause, remove_if_last, repeat_arguments, run
+from support import Stopped, hold_stop_signals, pause, remove_if_last, repeat_arguments, run, stoppable
 
 # Both messages fit into eight bytes, and those are stored at once: no process sees half of one.
 MESSAGES = [int.from_bytes(text.ljust(8, b"\0"), "little") for text in (b"CIEPLO", b"ZIMNO")]
@@ -12,10 +12,11 @@ MESSAGES = [int.from_bytes(text.ljust(8, b"\0"), "little") for text in (b"CIEPLO
 
 def main():
     count, interval = repeat_arguments(1)
+    hold_stop_signals()
     segment, stopped = shmkey.Segment.open(shmkey.File(".", "S"), 1024, create=True), False
     with segment.attach() as shared:
         try:
-            with shared.data[:8].cast("Q") as first_word:
+            with shared.data[:8].cast("Q") as first_word, stoppable():
                 for _, message in zip(count, itertools.cycle(MESSAGES)):
                     first_word[0] = message
                     pause(interval)

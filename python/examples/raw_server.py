@@ -1,15 +1,16 @@
 """Leaves a message, waits until a client has read it, and removes the segment."""
 
 import shmkey
-from support import Failed, Stopped, pause, run, say
+from support import Failed, Stopped, hold_stop_signals, pause, run, say, stoppable
 
 MESSAGE = b"Hello from the other side!"
 
 
 def main():
+    hold_stop_signals()
     segment = shmkey.Segment.open(shmkey.File(".", "C"), 1024, create=True)
     try:
-        with segment.attach() as shared:
+        with segment.attach() as shared, stoppable():
             # The first byte last: a client that sees it sees the others, too.
             shared.data[1 : len(MESSAGE) + 1] = MESSAGE[1:] + b"\0"
             shared.data[0] = MESSAGE[0]

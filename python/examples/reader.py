@@ -1,14 +1,15 @@
 """Prints the lines that writers have sent, waiting for the first, and removes the segment."""
 
 import shmkey
-from support import Failed, Stopped, remove_if_last, run, say
+from support import Failed, Stopped, hold_stop_signals, remove_if_last, run, say, stoppable
 
 
 def main():
+    hold_stop_signals()
     ring = shmkey.Ring.open(shmkey.File("shmfile", 115), 8192)
     segment = ring.segment
     try:
-        with ring:
+        with ring, stoppable():
             while True:
                 # When the message is released, it is gone, whatever happens to this process.
                 with ring.peek() as line:

@@ -3,7 +3,7 @@
 import itertools
 
 import shmkey
-from support import Stopped, pause, remove_if_last, repeat_arguments, run
+from support import Stopped, hold_stop_signals, pause, remove_if_last, repeat_arguments, run, stoppable
 
 
 def is_left_empty(segment):
@@ -20,10 +20,11 @@ def is_left_empty(segment):
 
 def main():
     count, interval = repeat_arguments(1)
+    hold_stop_signals()
     ring = shmkey.Ring.open(shmkey.File(".", "Q"), 4096)
     segment, stays = ring.segment, False
     try:
-        with ring:
+        with ring, stoppable():
             for _, message in zip(count, itertools.cycle([b"CIEPLO", b"ZIMNO"])):
                 ring.send(message)  # when there is no room, it waits for the receiver
                 pause(interval)

@@ -4,17 +4,19 @@ import itertools
 import os
 
 import shmkey
-from support import Stopped, pause, remove_if_last, remove_if_mine, repeat_arguments, run
+from support import Stopped, hold_stop_signals, pause, remove_if_last, remove_if_mine, repeat_arguments, run, stoppable
 
 
 def main():
     count, interval = repeat_arguments(1)
+    hold_stop_signals()
     latest = shmkey.Latest.open(shmkey.File(".", "S"), "32s", layout="message")
     segment, stopped = latest.segment, False
     try:
-        for _, message in zip(count, itertools.cycle([b"CIEPLO", b"ZIMNO"])):
-            latest.publish(message)
-            pause(interval)
+        with stoppable():
+            for _, message in zip(count, itertools.cycle([b"CIEPLO", b"ZIMNO"])):
+                latest.publish(message)
+                pause(interval)
     except Stopped:
         stopped = True
     except OSError:

@@ -3,7 +3,7 @@
 import os
 
 import shmkey
-from support import Failed, Stopped, run, say
+from support import Failed, Stopped, hold_stop_signals, run, say, stoppable
 
 # Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives the same.
 CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
@@ -21,13 +21,14 @@ def open_as_server():
 
 
 def main():
+    hold_stop_signals()
     segment, messages, answers = open_as_server()
     while segment.status().cpid != os.getpid():
         # A server that was killed has left this, with its messages and its client's.
         segment.remove()
         segment, messages, answers = open_as_server()
     try:
-        with messages, answers:
+        with messages, answers, stoppable():
             messages.send(MESSAGE, timeout=0)
             say(b"Data written in memory: ", MESSAGE, b"\nWaiting for client...")
             answers.recv()

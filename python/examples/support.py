@@ -5,12 +5,16 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 
 import shmkey
 
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Stopped(Exception):
-    """SIGINT, SIGTERM or SIGHUP has come. It ends a wait, too."""
+    """One of these signals has come. It ends a wait, too."""
 
 
 class Failed(Exception):
@@ -22,11 +26,11 @@ def run(main):
 
     def stop(number, frame):
         # Once: the program is cleaning up from then on.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
     try:
         main()
@@ -34,6 +38,22 @@ def run(main):
         pass
     except (Failed, OSError) as error:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
+
+
+def hold_stop_signals():
+    """Holds signals back until a block that can be stopped, so that none comes between opening something and being ready
+    to remove it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+@contextmanager
+def stoppable():
+    """Lets signals stop this block. Before and after it they are held back, so that cleaning up is not interrupted."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        yield
+    finally:
+        hold_stop_signals()
 
 
 def repeat_arguments(interval):
