@@ -2,13 +2,13 @@
 
 import errno
 import time
-from typing import Any, Callable, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Optional, Type, TypeVar
 
 from . import _core
 from ._errors import Error
-from ._objects import Handle
+from ._objects import Handle, Valued
 from ._place import Place, fields, flags
-from ._values import Codec, ValueType, codec
+from ._values import ValueType
 
 
 class Guard:
@@ -77,10 +77,7 @@ class Guard:
 L = TypeVar("L", bound="_Lock")
 
 
-class _Lock(Handle, _core.Lock):
-    _is_mutex = True
-    _codec: Codec
-
+class _Lock(Valued, _core.Lock):
     @classmethod
     def open(
         cls: Type[L],
@@ -98,16 +95,6 @@ class _Lock(Handle, _core.Lock):
         """
         return cls._of(fields(place, wait, owner), type, layout, flags(create, mode))
 
-    @classmethod
-    def _of(cls: Type[L], place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> L:
-        form = codec(type)
-        lock = cls(cls._is_mutex, place, form.size, layout, how)
-        lock._codec, lock._opened = form, (place, type, layout, how)
-        return lock
-
-    def __reduce__(self) -> Any:
-        return type(self)._of, self._opened
-
 
 class Mutex(_Lock):
     """A robust mutex around a value: one thread of one process has it at a time, and it survives that thread's death.
@@ -120,6 +107,7 @@ class Mutex(_Lock):
     ``guard.mark_consistent()``.
     """
 
+    _kind = (True,)
     _guard: Any = None
 
     def lock(self, timeout: Optional[float] = None) -> Guard:
@@ -147,7 +135,7 @@ class RwLock(_Lock):
     ...     low, high = guard.value
     """
 
-    _is_mutex = False
+    _kind = (False,)
 
     def read(self, timeout: Optional[float] = None) -> Guard:
         """Locks it for reading; waits for that. Raises what ``Mutex.lock`` raises."""

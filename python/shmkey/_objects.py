@@ -52,6 +52,27 @@ class Handle(Object):
         return f"<shmkey.{type(self).__name__} {state}>"
 
 
+V = TypeVar("V", bound="Valued")
+
+
+class Valued(Handle):
+    """An object around a value of a type."""
+
+    # What the extension's class takes in front of the place.
+    _kind: Tuple[Any, ...] = ()
+    _codec: Codec
+
+    @classmethod
+    def _of(cls: Type[V], place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> V:
+        form = codec(type)
+        handle = cls(*cls._kind, place, form.size, layout, how)
+        handle._codec, handle._opened = form, (place, type, layout, how)
+        return handle
+
+    def __reduce__(self) -> Any:
+        return type(self)._of, self._opened
+
+
 class _Stream(Handle, Stream):
     async def recv_async(self) -> bytes:
         """Receives a message in a task of asyncio; waits for it. A task that is cancelled has received nothing."""
@@ -159,14 +180,13 @@ class Semaphore(Handle, _core.Semaphore):
         await _async.retry(self, lambda: self.wait(0))
 
 
-class Latest(Handle, _core.Latest):
+class Latest(Valued, _core.Latest):
     """The newest value of something: one process publishes it, any number read it, and none waits for another.
 
     ``seen`` is the version of the value that this handle has read last, 0 for none.
     """
 
     seen = 0
-    _codec: Codec
 
     @classmethod
     def open(
@@ -189,16 +209,6 @@ class Latest(Handle, _core.Latest):
         """
         how = flags(create and not read_only, mode, read_only)
         return cls._of(fields(place, wait, owner), type, layout, how)
-
-    @classmethod
-    def _of(cls, place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> "Latest":
-        form = codec(type)
-        latest = cls(place, form.size, layout, how)
-        latest._codec, latest._opened = form, (place, type, layout, how)
-        return latest
-
-    def __reduce__(self) -> Any:
-        return type(self)._of, self._opened
 
     def publish(self, value: Any) -> None:
         """Publishes a value. The first handle that publishes is the publisher until it is closed, or its process ends.

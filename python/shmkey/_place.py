@@ -3,10 +3,8 @@
 import os
 from typing import Any, NamedTuple, Optional, Tuple, Union
 
-from ._segment import File, Segment, proj_number
+from ._segment import CREATE, READ_ONLY, File, Segment, proj_number
 
-CREATE = 0o1000
-READ_ONLY = 0o10000
 ANY_OWNER = 0xFFFFFFFF
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional, Union
 
 from . import _core
 
-_CREATE, _EXCLUSIVE, _READ_ONLY = 0o1000, 0o2000, 0o10000
+CREATE, EXCLUSIVE, READ_ONLY = 0o1000, 0o2000, 0o10000
 
 
 class File(NamedTuple):
@@ -73,7 +73,7 @@ class Segment:
 
         Raises NotFound, AlreadyExists, PermissionDenied, or Error with EINVAL (the size), ENOSPC or ENOMEM.
         """
-        flags = (_CREATE | mode if create else 0) | (_EXCLUSIVE if exclusive else 0)
+        flags = (CREATE | mode if create else 0) | (EXCLUSIVE if exclusive else 0)
         if place is None:
             return cls(_core.open_private(size, mode))
         if isinstance(place, int):
@@ -92,7 +92,7 @@ class Segment:
 
         Raises PermissionDenied, Removed, or Error with EINVAL or ENOMEM.
         """
-        return _core.Attachment(self.id, _READ_ONLY if read_only else 0)
+        return _core.Attachment(self.id, READ_ONLY if read_only else 0)
 
     def status(self) -> Status:
         """Returns what the kernel knows of the segment."""

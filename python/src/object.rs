@@ -23,7 +23,7 @@ pub struct Functions {
 macro_rules! of_handle {
     ($function:path $(, $argument:ident)*) => {
         // SAFETY: an `Object` calls its own functions only, with a handle that is open.
-        |handle $(, $argument)*| unsafe { $function(handle.cast() $(, $argument)*) }
+        |handle: *mut ::std::ffi::c_void $(, $argument)*| unsafe { $function(handle.cast() $(, $argument)*) }
     };
 }
 

@@ -11,9 +11,8 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 use shmkey::capi::{
-    shm_broadcast_missed, shm_broadcast_open_at, shm_broadcast_subscribe,
-    shm_broadcast_subscribers, shm_broadcast_unsubscribe, shm_bytes, shm_message,
-    shm_ring_begin_receiving, shm_ring_dropped, shm_ring_end_receiving, shm_ring_open_at, shm_slot,
+    shm_broadcast_missed, shm_broadcast_open_at, shm_broadcast_subscribers, shm_bytes, shm_message,
+    shm_ring_dropped, shm_ring_open_at, shm_slot,
 };
 use std::{
     cell::Cell,
@@ -383,6 +382,16 @@ impl Stream {
 }
 
 impl Stream {
+    /// Calls a function of C that takes or releases the role of the receiving side.
+    fn change_role_of_receiving(
+        slf: &PyRef<'_, Self>,
+        call: impl FnOnce(*mut c_void) -> c_int,
+    ) -> PyResult<()> {
+        let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter()?);
+        check(call(raw).into())?;
+        Ok(())
+    }
+
     fn open(
         calls: &'static Calls,
         opened: Result<*mut c_void, Failure>,
@@ -420,20 +429,14 @@ impl Ring {
 
     /// Takes the role of the receiver before there is anything to receive.
     fn begin_receiving(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let stream = slf.as_super();
-        let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter()?);
-        // SAFETY: the handle is open, and this thread has its turn.
-        check(unsafe { shm_ring_begin_receiving(raw.cast()) }.into())?;
-        Ok(())
+        let call = of_handle!(shmkey::capi::shm_ring_begin_receiving);
+        Stream::change_role_of_receiving(slf.as_super(), call)
     }
 
     /// Releases the role of the receiver.
     fn end_receiving(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let stream = slf.as_super();
-        let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter()?);
-        // SAFETY: as above.
-        check(unsafe { shm_ring_end_receiving(raw.cast()) }.into())?;
-        Ok(())
+        let call = of_handle!(shmkey::capi::shm_ring_end_receiving);
+        Stream::change_role_of_receiving(slf.as_super(), call)
     }
 
     /// How many messages senders have dropped to make room, since the ring was created.
@@ -470,20 +473,14 @@ impl Broadcast {
     /// the oldest message that is not overwritten.
     #[pyo3(signature = (from_oldest=false))]
     fn subscribe(slf: PyRef<'_, Self>, from_oldest: bool) -> PyResult<()> {
-        let stream = slf.as_super();
-        let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter()?);
-        // SAFETY: the handle is open, and this thread has its turn.
-        check(unsafe { shm_broadcast_subscribe(raw.cast(), from_oldest.into()) }.into())?;
-        Ok(())
+        let call = of_handle!(shmkey::capi::shm_broadcast_subscribe, from);
+        Stream::change_role_of_receiving(slf.as_super(), |raw| call(raw, from_oldest.into()))
     }
 
     /// Ends the subscription.
     fn unsubscribe(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let stream = slf.as_super();
-        let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter()?);
-        // SAFETY: as above.
-        check(unsafe { shm_broadcast_unsubscribe(raw.cast()) }.into())?;
-        Ok(())
+        let call = of_handle!(shmkey::capi::shm_broadcast_unsubscribe);
+        Stream::change_role_of_receiving(slf.as_super(), call)
     }
 
     /// How many messages this subscriber of a lossy broadcast has missed.
@@ -491,7 +488,7 @@ impl Broadcast {
     fn missed(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let stream = slf.as_super();
         let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter_lent()?);
-        // SAFETY: as above.
+        // SAFETY: the handle is open, and this thread has its turn.
         Ok(check(unsafe { shm_broadcast_missed(raw.cast()) })?)
     }
 

@@ -66,6 +66,14 @@ def test_one_handle_publishes(name):
     second.publish(2)
 
 
+def in_four_threads(work):
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_threads_add_up_under_a_mutex(name):
     def add():
         mutex = shmkey.Mutex.open(name, "q")
@@ -73,11 +81,7 @@ def test_threads_add_up_under_a_mutex(name):
             with mutex as guard:
                 guard.value += 1
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_four_threads(add)
     with shmkey.Mutex.open(name, "q") as guard:
         assert guard.value == 2000
 
@@ -90,11 +94,7 @@ def test_one_mutex_object_serves_several_threads(name):
             with mutex as guard:
                 guard.value += 1
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_four_threads(add)
     assert mutex.lock().value == 2000
 
 
