@@ -4,7 +4,7 @@ use crate::{
     latest::{self, Board, Value},
     locks::Lock,
     nameless::nameless,
-    peers::{self, Channel, eventfd::poll},
+    peers::{self, Channel, eventfd::poll, in_batches},
     processes::Failure,
 };
 use std::{array, hint, os::fd::AsRawFd};
@@ -87,11 +87,10 @@ impl<const MESSAGES: usize> peers::Sender for BatchSender<MESSAGES> {
     #[inline]
     fn send_many(&mut self, message: &[u8], count: u64) {
         let batch = [message; MESSAGES];
-        let mut left = count as usize;
-        while left > 0 {
-            let sent = self.0.send_batch(&batch[..left.min(MESSAGES)]);
-            left -= sent.expect("the receiver lives");
-        }
+        in_batches(count, MESSAGES, |now| {
+            let sent = self.0.send_batch(&batch[..now]);
+            sent.expect("the receiver lives")
+        });
     }
 }
 
@@ -105,12 +104,10 @@ impl<const MESSAGES: usize> peers::Receiver for BatchReceiver<MESSAGES> {
     fn recv_many(&mut self, message: &mut [u8], count: u64) {
         let mut batch = message.repeat(MESSAGES);
         let mut lengths = [0; MESSAGES];
-        let mut left = count as usize;
-        while left > 0 {
-            let lengths = &mut lengths[..left.min(MESSAGES)];
-            let received = self.0.recv_batch(&mut batch, lengths);
-            left -= received.expect("the sender lives");
-        }
+        in_batches(count, MESSAGES, |now| {
+            let received = self.0.recv_batch(&mut batch, &mut lengths[..now]);
+            received.expect("the sender lives")
+        });
     }
 }
 

@@ -64,6 +64,15 @@ pub trait Receiver {
     }
 }
 
+/// Calls `step` with up to `most` messages at a time, until it has dealt with so many; it returns with how many it has.
+#[inline]
+pub fn in_batches(count: u64, most: usize, mut step: impl FnMut(usize) -> usize) {
+    let mut left = count as usize;
+    while left > 0 {
+        left -= step(left.min(most));
+    }
+}
+
 /// A way there and a way back. Side 0 sends first.
 pub trait Duplex: Sync + Sized {
     type End<'a>: Sender + Receiver

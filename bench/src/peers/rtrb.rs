@@ -1,6 +1,6 @@
 //! The crate rtrb: a ring between two threads.
 
-use super::{Channel, Receiver, Sender};
+use super::{Channel, Receiver, Sender, in_batches};
 use crate::processes::Failure;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::{hint, sync::Mutex};
@@ -84,12 +84,10 @@ impl<const MESSAGES: usize> Sender for ChunkProducer<MESSAGES> {
     #[inline]
     fn send_many(&mut self, message: &[u8], count: u64) {
         let batch = message.repeat(MESSAGES);
-        let mut left = count;
-        while left > 0 {
-            let now = left.min(MESSAGES as u64);
-            self.0.send(&batch[..now as usize * message.len()]);
-            left -= now;
-        }
+        in_batches(count, MESSAGES, |now| {
+            self.0.send(&batch[..now * message.len()]);
+            now
+        });
     }
 }
 
@@ -102,11 +100,9 @@ impl<const MESSAGES: usize> Receiver for ChunkConsumer<MESSAGES> {
     #[inline]
     fn recv_many(&mut self, message: &mut [u8], count: u64) {
         let mut batch = message.repeat(MESSAGES);
-        let mut left = count;
-        while left > 0 {
-            let now = left.min(MESSAGES as u64);
-            self.0.recv(&mut batch[..now as usize * message.len()]);
-            left -= now;
-        }
+        in_batches(count, MESSAGES, |now| {
+            self.0.recv(&mut batch[..now * message.len()]);
+            now
+        });
     }
 }
