@@ -29,8 +29,8 @@ fn run() -> support::Outcome {
         return Err(reason.into());
     }
 
-    // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
-    // later no half of a text.
+    // Created only now: a program that ends at the prompt leaves no segment, and one that ends later leaves no partial
+    // text.
     let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)
