@@ -80,8 +80,7 @@ static inline int wait_on(const sigset_t *signals)
     return go_on;
 }
 
-/* Output that cannot be written (to a full disk, or in `program | head`) is an error from then on, instead of a
-   signal that kills the program. */
+/* From now on, output to a closed pipe, as in `program | head`, is an error instead of a signal that kills the program. */
 static inline void notice_lost_output(void)
 {
     signal(SIGPIPE, SIG_IGN);

@@ -33,13 +33,14 @@ fn run() -> support::Outcome {
     let read_by_client = wait_for_client(&shared, &signals);
     shared.detach()?;
     segment.remove()?;
-    match read_by_client? {
-        true => Ok(()),
-        false => Err("stopped by a signal before a client came".into()),
+    if read_by_client? {
+        Ok(())
+    } else {
+        Err("stopped by a signal before a client came".into())
     }
 }
 
-/// True when a client has read, false when the program is asked to stop.
+/// Waits until a client has read the message. Returns false if the program is asked to stop.
 fn wait_for_client(
     shared: &Attachment,
     signals: &StopSignals,
