@@ -13,8 +13,8 @@ int main(void)
     char *line = ask_for_line(&length);
     int sent;
 
-    /* Created only now: a program that ends at the prompt leaves no segment, and one that ends later leaves no partial
-       text. */
+    /* Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+       one that is stopped later leaves no partial text. */
     hold_stop_signals(&signals);
     ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {

@@ -19,8 +19,8 @@ fn main() -> ExitCode {
 fn run() -> support::Outcome {
     let line = support::ask_for_line()?;
 
-    // Created only now: a program that ends at the prompt leaves no segment, and one that ends later leaves no partial
-    // text.
+    // Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+    // one that is stopped later leaves no partial text.
     let signals = StopSignals::hold();
     let ring = Ring::open(Place::path("shmfile", 115)?, CAPACITY)?;
     let segment = ring.segment();

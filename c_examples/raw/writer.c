@@ -20,8 +20,8 @@ int main(void)
         return EXIT_FAILURE;
     }
 
-    /* Created only now: a program that ends at the prompt leaves no segment, and one that ends later leaves no partial
-       text. */
+    /* Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+       one that is stopped later leaves no partial text. */
     hold_stop_signals(&signals);
     id = shm_open_key("shmfile", 115, SIZE, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);
