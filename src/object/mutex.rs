@@ -62,7 +62,7 @@ use std::time::Duration;
 /// shares an object with processes of other namespaces. An owner whose state is unknown keeps the lock,
 /// as long as another process has the segment attached. The state is unknown
 ///
-/// - of a thread that died while its process lives, for processes of other namespaces;
+/// - of a thread that died while its process is live, for processes of other namespaces;
 /// - of a process of the initial namespace that took the lock before the first process of another
 ///   namespace opened the mutex, for processes that cannot see it;
 /// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same;
@@ -224,7 +224,7 @@ impl<T: Plain> Mutex<T> {
     /// [`WrongMachine`](ErrorKind::WrongMachine) (`ENOEXEC`),
     /// [`KeyCollision`](ErrorKind::KeyCollision) (`ENOTUNIQ`), [`Truncated`](ErrorKind::Truncated) (`ENODATA`),
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`). [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another
-    /// process has begun to create it, lives, and has not finished within the [timeout](Place::timeout);
+    /// process has begun to create it, is live, and has not finished within the [timeout](Place::timeout);
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the segment's mode does not let this process write;
     /// [`EmptyName`](ErrorKind::EmptyName) and [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a
     /// name, layout, mode or offset out of range.
