@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 }; /* as the server says */
+enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 }; /* the same as in the server */
 
 /* Opens the ring at an offset of the segment, or creates it. */
 static struct shm_ring *open_ring(int id, size_t offset)
@@ -45,12 +45,13 @@ int main(void)
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    /* The segment is the server's. The first process that opens a ring in it creates the ring, so no process finds half of one. */
+    /* The segment is the server's. The first process that opens a ring in it creates the ring, so no process finds half
+       of one. */
     id = shm_open_key(".", 'C', SIZE, 0);
     if (id < 0
         || (messages = open_ring(id, 0)) == NULL
         || (answers = open_ring(id, ANSWERS)) == NULL
-        || shm_ring_begin_receiving(messages) != 0 /* EBUSY while another client lives */
+        || shm_ring_begin_receiving(messages) != 0 /* EBUSY while another client is live */
         || shm_ring_begin_sending(answers) != 0) { /* from now on the server is notified if this process dies */
         give_up(messages, answers, NULL);
     }
@@ -63,7 +64,7 @@ int main(void)
         give_up(messages, answers, "another client has read the message already");
     }
     if (length < 0 && errno == EOWNERDEAD) {
-        shm_remove(id); /* no other process does it */
+        shm_remove(id); /* no other process will */
         give_up(messages, answers, "the server was killed before it sent its message; start it again");
     }
     if (length < 0) {
@@ -79,7 +80,8 @@ int main(void)
         give_up(messages, answers, NULL);
     }
 
-    /* The server ends when it has the answer, and removes the segment; if it cannot any more, this program does. */
+    /* The server ends when it has the answer, and removes the segment. If the server is dead, this program removes it.
+       */
     length = next_message(messages, &message, &signals);
     if (length < 0 && errno == EOWNERDEAD) {
         shm_remove(id);

@@ -10,7 +10,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// As the server says.
+/// The same as in the server.
 const CAPACITY: usize = 1024;
 const ANSWERS: usize = 4096;
 const SIZE: usize = 8192;
@@ -29,7 +29,7 @@ fn run() -> support::Outcome {
     let memory = Arc::new(segment.attach()?);
     let messages = Ring::open(Place::within(Arc::clone(&memory), 0), CAPACITY)?;
     let answers = Ring::open(Place::within(memory, ANSWERS), CAPACITY)?;
-    // Either fails while another client lives. From now on the server is notified if this process dies.
+    // Either call fails while another client is live. From now on the server is notified if this process dies.
     let mut messages = messages.receiver()?;
     let mut answers = answers.sender()?;
 
@@ -41,7 +41,7 @@ fn run() -> support::Outcome {
                 return Err(match error.kind() {
                     ErrorKind::Closed => "another client has read the message already".into(),
                     ErrorKind::PeerDied => {
-                        segment.remove()?; // no other process does it
+                        segment.remove()?; // no other process will
                         "the server was killed before it sent its message; start it again".into()
                     }
                     _ => error.into(),
@@ -52,8 +52,7 @@ fn run() -> support::Outcome {
     messages.try_peek()?.release()?;
     answers.try_send(b"*")?;
 
-    // The server ends when it has the answer, and removes the segment; if it cannot any more, this
-    // program does.
+    // The server ends when it has the answer, and removes the segment. If the server is dead, this program removes it.
     match signals.unless(|time| messages.peek_timeout(time).map(drop)) {
         Err(error) if error.kind() == ErrorKind::PeerDied => {
             segment.remove()?;

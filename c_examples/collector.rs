@@ -1,5 +1,5 @@
-//! Prints what other programs send to the ring NAME, until Ctrl-C or SIGTERM: collector NAME. The signal handler cancels the
-//! wait, so none is lost that comes just before a wait begins.
+//! Prints what other programs send to the ring NAME, until Ctrl-C or SIGTERM: collector NAME. The signal handler
+//! cancels the wait, so a signal that arrives just before a wait is not lost.
 
 mod support;
 

@@ -81,7 +81,7 @@ static void run_loop(struct shm_ring *ring, struct shm_semaphore *semaphore, int
             }
         }
         if (ring_ended) {
-            epoll_ctl(epoll, EPOLL_CTL_DEL, of_ring, NULL); /* at the end, a descriptor stays readable */
+            epoll_ctl(epoll, EPOLL_CTL_DEL, of_ring, NULL); /* after the end, the descriptor stays readable */
         }
         if (socket_ended) {
             epoll_ctl(epoll, EPOLL_CTL_DEL, connection, NULL);

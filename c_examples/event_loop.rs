@@ -78,7 +78,7 @@ fn run_loop(
     socket.set_nonblocking(true)?;
     let mut received = Received::default();
     while !received.ring_ended || !received.socket_ended {
-        // At the end, a descriptor stays readable, so it is left out.
+        // After the end, the descriptor stays readable, so it is no longer polled.
         let of_ring = if received.ring_ended {
             -1
         } else {

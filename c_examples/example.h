@@ -1,4 +1,4 @@
-/* What several of these programs need: to explain a failure, to read arguments and a line, and to stop at a signal. */
+/* What several of these programs share: explaining a failure, reading arguments and a line, stopping at a signal. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
@@ -19,8 +19,8 @@ static inline void complain(const char *program)
     fprintf(stderr, "%s: %s\n", program, shm_last_error());
 }
 
-/* Ends the program because a call of the library failed, and prints the reason. If this process has created the segment, and no
-   process has it attached, removes it. id: -1 if there is no segment. */
+/* Ends the program because a call of the library failed, and prints the reason. If this process has created the
+   segment, and no process has it attached, removes it. id: -1 if there is no segment. */
 static inline void fail(const char *program, int id)
 {
     struct shm_status status;
@@ -39,8 +39,8 @@ static inline void fail_with(const char *program, const char *reason)
     exit(EXIT_FAILURE);
 }
 
-/* From now on SIGINT, SIGTERM and SIGHUP wait until pause_or_stop() takes them or allow_stop_signals() lets them through, so
-   that they interrupt no operation. A child inherits this. */
+/* From now on SIGINT, SIGTERM and SIGHUP wait until pause_or_stop() takes them or allow_stop_signals() lets them
+   through, so that they interrupt no operation. A child inherits this. */
 static inline void hold_stop_signals(sigset_t *signals)
 {
     sigemptyset(signals);
@@ -65,12 +65,12 @@ static inline int pause_or_stop(const sigset_t *signals, double seconds)
     return sigtimedwait(signals, NULL, &time) > 0;
 }
 
-/* Signals do not end a wait, unless its handle allows that, as in collector.c. So these programs wait for this long at a time, and
-   check in between whether a stop signal has come. */
+/* Signals do not end a wait, unless its handle allows that, as in collector.c. So these programs wait at most this long
+   at a time, and check in between whether a stop signal has come. */
 #define SLICE SHMKEY_MILLISECONDS(200)
 
-/* Returns whether to wait again after a failed wait: its slice is over, and no signal has come. If not, errno is that of the
-   wait, and ETIMEDOUT means that a signal has come. */
+/* Returns whether to wait again after a failed wait: its slice is over, and no signal has come. If not, errno is that
+   of the wait, and ETIMEDOUT means that a signal has come. */
 static inline int wait_on(const sigset_t *signals)
 {
     int error = errno;
@@ -80,7 +80,7 @@ static inline int wait_on(const sigset_t *signals)
     return go_on;
 }
 
-/* Output that cannot be written (to a full disk, or in `program | head`) is then an error, and no signal that kills the program. */
+/* From now on, output to a closed pipe, as in `program | head`, is an error instead of a signal that kills the program. */
 static inline void notice_lost_output(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -98,8 +98,8 @@ static inline int is_number(const char *text, const char *digits)
     return *text != '\0' && text[strspn(text, digits)] == '\0';
 }
 
-/* Reads the arguments [COUNT [INTERVAL]] of the programs that repeat something: by default without end, at the interval that the
-   caller has set. */
+/* Reads the arguments [COUNT [INTERVAL]] of the programs that repeat something: by default without end, at the interval
+   that the caller has set. */
 static inline void repeat_arguments(const char *program, int argc, char **argv, unsigned long long *count, double *interval)
 {
     char *end = "";
@@ -183,7 +183,8 @@ static inline char *ask_for_line(size_t *length)
     return line;
 }
 
-/* Removes the segment if no process has it attached any more. If two processes detach it at once, both try, and one succeeds. */
+/* Removes the segment if no process has it attached any more. If two processes detach it at once, both try, and one
+   succeeds. */
 static inline void remove_if_last(int id)
 {
     struct shm_status status;

@@ -1,9 +1,9 @@
-/* Publishes a headline every second, without end. It begins when there are three readers; each of them receives every headline:
-   news [COUNT [INTERVAL]] */
+/* Publishes a headline every second, without end. It begins when there are three readers; each of them receives every
+   headline: news [COUNT [INTERVAL]] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024, READERS = 3 }; /* the readers give the same capacity */
+enum { CAPACITY = 1024, READERS = 3 }; /* the same as in the readers */
 
 int main(int argc, char **argv)
 {

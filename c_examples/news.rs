@@ -7,7 +7,7 @@ use shmkey::{Broadcast, Error, Place};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
-/// The readers give the same capacity.
+/// The same as in the readers.
 const CAPACITY: usize = 1024;
 
 const READERS: usize = 3;

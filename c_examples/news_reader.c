@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 1024 }; /* the publisher gives the same capacity; no headline is longer */
+enum { CAPACITY = 1024 }; /* the same as in the publisher; no headline is longer */
 
 int main(int argc, char **argv)
 {

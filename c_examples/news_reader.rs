@@ -10,7 +10,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// The publisher gives the same capacity; no headline is longer.
+/// The same as in the publisher; no headline is longer.
 const CAPACITY: usize = 1024;
 
 fn main() -> ExitCode {

@@ -16,8 +16,8 @@ int main(void)
     int status;
     int id;
 
-    /* A child has what its parent has attached and opened, so that no key is needed: removed at once, the segment goes with the
-       last process, however that one ends. */
+    /* A child inherits what its parent has attached and opened, so no key is needed. The segment is removed at once, so
+       the kernel destroys it when the last process ends, even if that is killed. */
     notice_lost_output();
     hold_stop_signals(&signals);
     id = shm_open_private(SIZE, 0600);
@@ -37,7 +37,7 @@ int main(void)
         fail_with("parent_child", strerror(errno));
     }
     if (child == 0) {
-        /* Without limit, as long as the parent is live. */
+        /* Waits without limit, as long as the parent is live. */
         while (shm_semaphore_wait(written, SLICE) != 0) {
             if (errno != ETIMEDOUT) {
                 fail("parent_child", -1);

@@ -20,8 +20,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> support::Outcome {
-    // A child has what its parent has attached and opened, so that no key is needed: removed at once,
-    // the segment goes with the last process, however that one ends.
+    // A child inherits what its parent has attached and opened, so no key is needed. The segment is removed at once, so
+    // the kernel destroys it when the last process ends, even if that is killed.
     let signals = StopSignals::hold();
     let segment = Segment::options().size(SIZE).open(Key::PRIVATE)?;
     let shared = Arc::new(support::attach(&segment)?);
@@ -34,7 +34,7 @@ fn run() -> support::Outcome {
     let mut out = io::stdout();
     match fork()? {
         None => {
-            // However long that takes; but a parent that is dead will not write any more.
+            // Waits without limit, as long as the parent is live.
             while let Err(error) = written.wait_timeout(SLICE) {
                 if error.kind() != ErrorKind::TimedOut {
                     return Err(error.into());

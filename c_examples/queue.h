@@ -63,7 +63,8 @@ static inline int has_job_or_end(const struct jobs *jobs)
     return jobs->end || !all_are_taken(jobs);
 }
 
-/* Waits until is_ready returns true, and locks the queue. Returns 0, or -1, with ETIMEDOUT if a stop signal has come. */
+/* Waits until is_ready returns true, and locks the queue. Returns 0, or -1, with ETIMEDOUT if a stop signal has come.
+   */
 static inline int lock_when(int (*is_ready)(const struct jobs *), struct queue *queue, const sigset_t *signals)
 {
     int locked;
@@ -73,7 +74,7 @@ static inline int lock_when(int (*is_ready)(const struct jobs *), struct queue *
     } while (locked < 0 && wait_on(signals));
     while (locked >= 0) {
         if (locked == EOWNERDEAD) {
-            shm_mutex_consistent(queue->mutex); /* each number is whole, and no two of them must agree */
+            shm_mutex_consistent(queue->mutex); /* each number is whole, and none depends on another */
         }
         if (is_ready(queue->jobs)) {
             return 0;

@@ -65,7 +65,7 @@ impl Queue {
         };
         loop {
             if guard.owner_died() {
-                // Each number is whole, and no two of them must agree.
+                // Each number is whole, and none depends on another.
                 guard.mark_consistent();
             }
             if is_ready(&guard.get()) {

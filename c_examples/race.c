@@ -1,12 +1,12 @@
-/* The tutorials' sender and receiver at full speed: how many messages are torn in plain memory, in a latest value and in a ring:
-   race [COUNT] */
+/* The tutorials' sender and receiver at full speed: how many messages are torn in plain memory, in a latest value and
+   in a ring: race [COUNT] */
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <sys/wait.h>
 
 enum { LENGTH = 256, CAPACITY = 65536, SIZE = CAPACITY / 4 * 5 + 2560 };
 
-/* CIEPLO over and over, and ZIMNO; each ends with a NUL. */
+/* CIEPLO repeated, and ZIMNO repeated; each ends with a NUL. */
 static char messages[2][LENGTH];
 
 static char *plain;
@@ -38,7 +38,7 @@ static int open_plain(int id)
 static int send_plain(const char *message)
 {
     memcpy(plain, message, LENGTH);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else the compiler may leave out a store that it takes for unread */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* otherwise the compiler may omit a store that it considers unread */
     return 0;
 }
 
@@ -46,7 +46,7 @@ static int receive_plain(char *message, unsigned long long number)
 {
     (void) number;
     memcpy(message, plain, LENGTH);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* else it may copy once and for all */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* otherwise the compiler may copy only once */
     return 0;
 }
 
@@ -81,14 +81,14 @@ static void close_latest(void)
     shm_latest_close(latest);
 }
 
-/* In both of these, either message will do. */
+/* Both of these accept either message. */
 static int is_either(const char *message, unsigned long long number)
 {
     (void) number;
     return strcmp(message, messages[0]) == 0 || strcmp(message, messages[1]) == 0;
 }
 
-/* The ring: every message comes, and in its turn. */
+/* The ring: every message arrives, in order. */
 static int open_ring(int id)
 {
     const struct shm_place place = SHMKEY_PLACE_SEGMENT(id, 0);
@@ -124,7 +124,7 @@ static const struct way ways[] = {
     {"Ring", open_ring, send_ring, receive_ring, is_next, close_ring, 0},
 };
 
-/* The sender: a child that never ends, but with its parent. */
+/* The sender: a child that runs until its parent ends. */
 static void send_for_ever(const struct way *way, pid_t parent)
 {
     for (unsigned long long i = 0; i % 1024 != 0 || getppid() == parent; i++) {
@@ -158,7 +158,7 @@ static unsigned long long receive_all(const struct way *way, unsigned long long 
     return torn;
 }
 
-/* Lets a sender and a receiver run, and prints a line of the table. Returns whether all is as it should be. */
+/* Runs a sender and a receiver, and prints a line of the table. Returns whether the result is as expected. */
 static int run(const struct way *way, unsigned long long count)
 {
     struct timespec begin;
@@ -169,7 +169,8 @@ static int run(const struct way *way, unsigned long long count)
     pid_t child;
     int id;
 
-    /* Removed before the fork, it goes with the last process, however that one ends. */
+    /* The segment is removed before the fork, so the kernel destroys it when the last process ends, even if that is
+       killed. */
     hold_stop_signals(&signals);
     id = shm_open_private(SIZE, 0600);
     if (id < 0 || way->open(id) != 0 || shm_remove(id) != 0) {

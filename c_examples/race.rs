@@ -107,20 +107,20 @@ impl Way for Ring {
         Ok(Box::new(move |message| receiver.recv(message).map(drop)))
     }
 
-    /// Every message comes, and in its turn.
+    /// Every message arrives, in order.
     fn is_whole(&self, message: &Message, number: u64) -> bool {
         *message == messages()[(number % 2) as usize]
     }
 }
 
-/// Lets a sender and a receiver run, and prints a line of the table. Returns how many messages were
-/// torn.
+/// Runs a sender and a receiver, and prints a line of the table. Returns how many messages were torn.
 fn race<W: Way>(
     name: &str,
     count: u64,
     open: impl FnOnce(Arc<Attachment>) -> Result<W, Error>,
 ) -> Result<u64, Box<dyn std::error::Error>> {
-    // Removed before the fork, it goes with the last process, however that one ends.
+    // The segment is removed before the fork, so the kernel destroys it when the last process ends, even if that is
+    // killed.
     let signals = StopSignals::hold();
     let segment = Segment::options().size(SIZE).open(Key::PRIVATE)?;
     let way = support::attach(&segment).and_then(|memory| open(Arc::new(memory)));
@@ -147,7 +147,7 @@ fn race<W: Way>(
     Ok(torn)
 }
 
-/// The sender: a child that never ends, but with its parent.
+/// The sender: a child that runs until its parent ends.
 fn send_for_ever(way: &impl Way, parent: u32) -> Result<(), Error> {
     let mut send = way.sender()?;
     let messages = messages();
@@ -179,7 +179,7 @@ fn receive_all(name: &str, way: &impl Way, count: u64) -> Result<u64, Error> {
     Ok(torn)
 }
 
-/// CIEPLO over and over, and ZIMNO.
+/// CIEPLO repeated, and ZIMNO repeated.
 fn messages() -> &'static [Message; 2] {
     static MESSAGES: std::sync::LazyLock<[Message; 2]> = std::sync::LazyLock::new(|| {
         [&b"CIEPLO"[..], b"ZIMNO"].map(|word| array::from_fn(|i| word[i % word.len()]))

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 
     notice_lost_output();
     hold_stop_signals(&signals);
-    /* What has another size or layout is an error, before anything of it is read. */
+    /* An object of another size or layout is an error before any of it is read. */
     latest = shm_latest_open_at(&place, sizeof(struct record), RECORD_LAYOUT, 0);
     if (latest == NULL) {
         fail("read_struct", -1);

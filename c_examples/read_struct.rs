@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn run(key_file: OsString, count: u64) -> support::Outcome {
     let signals = StopSignals::hold();
     let place = Place::path(key_file, i32::from(b'R'))?;
-    // What has another size or layout is an error, before anything of it is read.
+    // An object of another size or layout is an error before any of it is read.
     let latest = Latest::<Pod<Record>>::open(place.create(false).layout(RECORD_LAYOUT))?;
 
     let mut seen = 0;

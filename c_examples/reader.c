@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 8192 }; /* as the writer says */
+enum { CAPACITY = 8192 }; /* the same as in the writer */
 
 int main(void)
 {
@@ -35,7 +35,7 @@ int main(void)
         if (!output_arrived()) {
             fail_with("reader", "the line could not be printed; it is still in the segment");
         }
-        /* Only now is it gone, whatever happens to this process. */
+        /* Released only now, after it was printed: if this process is killed before, the next reader gets the line. */
         if (shm_ring_release(ring, &line) != 0) {
             fail("reader", -1);
         }

@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// As the writer says.
+/// The same as in the writer.
 const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {
@@ -27,7 +27,8 @@ fn run() -> support::Outcome {
             Ok(Some(line)) => {
                 let text = [b"Data read from memory: ", &line[..], b"\n"].concat();
                 io::stdout().write_all(&text)?;
-                // Only now is it gone, whatever happens to this process.
+                // Released only now, after it was printed: if this process is killed before, the next reader gets the
+                // line.
                 receiver.try_peek()?.release()?;
             }
             Ok(None) => break None,

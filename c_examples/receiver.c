@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { SIZE = 32 }; /* as the sender says */
+enum { SIZE = 32 }; /* the same as in the sender */
 
 int main(int argc, char **argv)
 {

@@ -10,7 +10,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// As the sender says.
+/// The same as in the sender.
 const SIZE: usize = 32;
 
 fn main() -> ExitCode {

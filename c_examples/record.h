@@ -1,10 +1,12 @@
-/* What write_struct and read_struct share: a field of every kind. The Rust twins have the same structure in record.rs. */
+/* What write_struct and read_struct share: a field of every kind. The Rust twins have the same structure in record.rs.
+   */
 #ifndef RECORD_H
 #define RECORD_H
 
 #include <stdint.h>
 
-/* Who opens a record by another name finds that it is not his. Change it with the structure. */
+/* The name of the layout. Change it when the structure changes: then a program with another name cannot open the
+   record. */
 #define RECORD_LAYOUT "weather record 1"
 
 struct place {
@@ -12,7 +14,7 @@ struct place {
     double longitude;
 };
 
-/* The widest fields first: so there is no gap between any two of them, on any machine. */
+/* The widest fields come first, so there is no gap between fields on any machine. */
 struct record {
     int64_t taken;       /* in seconds since 1970 */
     uint64_t serial;     /* of the instrument */
@@ -29,7 +31,7 @@ struct record {
     char name[32];       /* ends with a NUL */
 };
 
-/* Does not compile if there is a gap all the same. */
+/* Does not compile if there is a gap. */
 typedef char record_has_no_gap[sizeof(struct record) == 8 + 8 + 8 + 16 + 4 + 4 + 4 + 2 + 2 + 6 + 1 + 1 + 32 ? 1 : -1];
 
 #endif

@@ -14,7 +14,7 @@ pub struct Place {
     pub longitude: f64,
 }
 
-/// `struct record` of `record.h`. That there is no gap between any two fields is what `Pod` checks.
+/// `struct record` of `record.h`. `Pod` checks that there is no gap between fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct Record {
@@ -44,7 +44,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The fields by name, as `read_struct` prints them.
+    /// Returns the fields by name, as `read_struct` prints them.
     pub fn lines(&self) -> Vec<u8> {
         let end = self.name.iter().position(|&byte| byte == 0);
         let name = &self.name[..end.unwrap_or(self.name.len())];
@@ -72,7 +72,7 @@ impl Record {
     }
 }
 
-/// A number with six decimals, as C's `%.6f` writes it: it has two kinds of "no number".
+/// A number with six decimals, as C's `%.6f` writes it, which distinguishes `nan` and `-nan`.
 fn as_c_prints(number: f64) -> String {
     match (number.is_nan(), number.is_sign_negative()) {
         (true, true) => "-nan".into(),

@@ -2,14 +2,14 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 4096 }; /* as the sender says; no message is longer */
+enum { CAPACITY = 4096 }; /* the same as in the sender; no message is longer */
 
 int main(int argc, char **argv)
 {
     sigset_t signals;
     const struct shm_place place = SHMKEY_PLACE_FILE(".", 'Q');
     struct shm_ring *ring;
-    double interval = 0; /* it has the sender to wait for */
+    double interval = 0; /* by default it waits only for the sender */
     unsigned long long count;
     ptrdiff_t length = 0;
     int stopped = 0;

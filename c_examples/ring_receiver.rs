@@ -11,11 +11,11 @@ use std::{
 };
 use support::StopSignals;
 
-/// As the sender says; no message is longer.
+/// The same as in the sender; no message is longer.
 const CAPACITY: usize = 4096;
 
 fn main() -> ExitCode {
-    // No interval by default: it waits for the sender.
+    // By default there is no interval: it waits only for the sender.
     match support::repeat_arguments(Duration::ZERO) {
         Some((count, interval)) => support::end("ring_receiver", run(count, interval)),
         None => support::usage("ring_receiver [COUNT [INTERVAL_IN_SECONDS]]"),

@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 4096 }; /* for about 60 messages that are not received yet; the receiver gives the same */
+enum { CAPACITY = 4096 }; /* for about 60 messages that are not received yet; the same as in the receiver */
 
 /* Returns whether no process has the ring open, and all messages are received. */
 static int is_left_empty(int id)
@@ -13,7 +13,7 @@ static int is_left_empty(int id)
     int empty;
 
     if (shm_get_status(id, &status) != 0 || status.nattch != 0) {
-        return 0; /* a process that still has it open is the last one out */
+        return 0; /* another process still has it open, and will be the last one */
     }
     ring = shm_ring_open_at(&place, 0, 0, 0);
     empty = ring != NULL && shm_ring_used(ring) == 0;
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
         complain("ring_sender");
     }
 
-    /* The last one out removes the segment; but what was not received stays. */
+    /* The last process removes the segment. But messages that were not received stay. */
     shm_ring_close(ring);
     if (stopped || failed || is_left_empty(id)) {
         remove_if_last(id);

@@ -7,7 +7,7 @@ use shmkey::{Error, Place, Ring, Segment};
 use std::{process::ExitCode, time::Duration};
 use support::StopSignals;
 
-/// For about 60 messages that are not received yet; the receiver gives the same.
+/// For about 60 messages that are not received yet; the same as in the receiver.
 const CAPACITY: usize = 4096;
 
 const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];
@@ -26,7 +26,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
 
     let sent = send(&ring, count, interval, &signals);
 
-    // The last one out removes the segment; but what was not received stays.
+    // The last process removes the segment. But messages that were not received stay.
     drop(ring);
     if !matches!(sent, Ok(false)) || is_left_empty(&segment) {
         support::remove_if_last(&segment);
@@ -36,7 +36,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
 
 /// Returns whether no process has the ring open, and all messages are received.
 fn is_left_empty(segment: &Segment) -> bool {
-    // A process that still has it open is the last one out.
+    // Another process still has it open, and will be the last one.
     let is_left = segment.status().is_ok_and(|status| status.nattch == 0);
     let ring = || Ring::open(Place::within(segment.attach()?.into(), 0), 0);
     is_left && ring().is_ok_and(|ring| ring.used() == 0)

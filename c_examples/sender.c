@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { SIZE = 32 }; /* of a message with its NUL; the receiver gives the same */
+enum { SIZE = 32 }; /* of a message with its NUL; the same as in the receiver */
 
 int main(int argc, char **argv)
 {
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message stays until a receiver has come. */
+    /* The last process removes the segment. But a message that no receiver has read stays. */
     if (shm_get_status(id, &status) != 0) {
         fail("sender", -1);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// Of a message with its NUL; the receiver gives the same.
+/// Of a message with its NUL; the same as in the receiver.
 const SIZE: usize = 32;
 
 const MESSAGES: [&[u8]; 2] = [b"CIEPLO", b"ZIMNO"];
@@ -29,7 +29,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
 
     let published = publish(&latest, count, interval, &signals);
 
-    // The last one out removes the segment; but a message stays until a receiver has come.
+    // The last process removes the segment. But a message that no receiver has read stays.
     let receiver_came = segment.status()?.lpid != process::id() as i32;
     drop(latest);
     match published {

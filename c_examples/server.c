@@ -2,7 +2,8 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-/* Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives the same. */
+/* Two rings in one segment: one for the message at its start, and one for the client's answer. The client uses the same
+   numbers. */
 enum { CAPACITY = 1024, ANSWERS = 4096, SIZE = 8192 };
 
 static const char message[] = "Hello from the other side!";
@@ -36,7 +37,7 @@ static void open_rings(struct rings *rings)
     if (rings->id < 0
         || (rings->messages = open_ring(rings->id, 0)) == NULL
         || (rings->answers = open_ring(rings->id, ANSWERS)) == NULL
-        || shm_ring_begin_sending(rings->messages) != 0 /* EBUSY while another server lives */
+        || shm_ring_begin_sending(rings->messages) != 0 /* EBUSY while another server is live */
         || shm_ring_begin_receiving(rings->answers) != 0) {
         close_rings(rings);
         fail("server", rings->id);
@@ -57,7 +58,7 @@ int main(void)
     hold_stop_signals(&signals);
     open_rings(&rings);
     while (shm_get_status(rings.id, &status) == 0 && status.cpid != getpid()) {
-        /* A server that was killed has left this, with its messages and its client's. */
+        /* A killed server has left this segment, with its messages and those of its client. */
         if (shm_remove(rings.id) != 0) {
             fail("server", -1);
         }
@@ -65,7 +66,7 @@ int main(void)
         open_rings(&rings);
     }
 
-    /* There is room, so this does not wait. */
+    /* There is room, so sending does not wait. */
     if (shm_ring_send(rings.messages, message, sizeof message - 1, 0) != 0) {
         close_rings(&rings);
         fail("server", rings.id);

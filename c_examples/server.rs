@@ -10,8 +10,8 @@ use std::{
 };
 use support::StopSignals;
 
-/// Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives
-/// the same.
+/// Two rings in one segment: one for the message at its start, and one for the client's answer. The client uses the
+/// same numbers.
 const CAPACITY: usize = 1024;
 const ANSWERS: usize = 4096;
 const SIZE: usize = 8192;
@@ -29,10 +29,10 @@ fn run() -> support::Outcome {
         if segment.status()?.cpid == process::id() as i32 {
             break (segment, messages, answers);
         }
-        // A server that was killed has left this, with its messages and its client's.
+        // A killed server has left this segment, with its messages and those of its client.
         segment.remove()?;
     };
-    // There is room, so this does not wait.
+    // There is room, so sending does not wait.
     messages.try_send(MESSAGE.as_bytes())?;
 
     let answered = say_so().map(|()| {
@@ -56,7 +56,7 @@ fn run() -> support::Outcome {
     }
 }
 
-/// Opens both rings as the server, which fails while another one lives.
+/// Opens both rings as the server, which fails while another server is live.
 fn open() -> Result<(Segment, Sender, Receiver), Error> {
     let segment = Segment::options()
         .create(true)

@@ -11,7 +11,8 @@ int main(void)
     int status;
     int id;
 
-    /* Removed as soon as it is attached, it goes with the last process that has it, however that one ends. */
+    /* The segment is removed as soon as it is attached, so the kernel destroys it when the last process ends, even if
+       that is killed. */
     hold_stop_signals(&signals);
     id = shm_open_private(4096, 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);

@@ -14,8 +14,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> support::Outcome {
-    // Removed as soon as it is attached, it goes with the last process that has it, however that
-    // one ends.
+    // The segment is removed as soon as it is attached, so the kernel destroys it when the last process ends, even if
+    // that is killed.
     let signals = StopSignals::hold();
     let segment = Segment::options().size(4096).open(Key::PRIVATE)?;
     let shared = support::attach(&segment)?;

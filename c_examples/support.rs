@@ -1,4 +1,4 @@
-//! What several of these programs need: to explain a failure, to read arguments and a line, and to stop at a signal.
+//! What several of these programs share: explaining a failure, reading arguments and a line, and stopping at a signal.
 
 #![allow(dead_code)] // each program uses a part
 
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// What can go wrong, as one sentence.
+/// Why a program failed, as one sentence.
 pub type Outcome = Result<(), Box<dyn error::Error>>;
 
 /// Ends a program, with the reason on stderr if it has failed.
@@ -29,7 +29,7 @@ pub fn end(program: &str, outcome: Outcome) -> ExitCode {
     }
 }
 
-/// The bytes of a C string at the start of a segment, whether or not it ends with a NUL.
+/// Returns the bytes of a C string at the start of a segment, which need not end with a NUL.
 pub fn read_c_string(memory: &Attachment) -> Result<Vec<u8>, Error> {
     let mut text = vec![0; memory.size()?];
     memory.read_at(0, &mut text)?;

@@ -2,7 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 
-enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the reader gives the same */
+enum { CAPACITY = 8192 }; /* for the lines that were not read yet; the same as in the reader */
 
 int main(void)
 {
@@ -13,7 +13,8 @@ int main(void)
     char *line = ask_for_line(&length);
     int sent;
 
-    /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
+    /* Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+       one that is stopped later leaves no partial text. */
     hold_stop_signals(&signals);
     ring = shm_ring_open_at(&place, CAPACITY, 0, SHMKEY_CREATE | 0600);
     if (ring == NULL) {

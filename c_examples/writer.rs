@@ -9,7 +9,7 @@ use std::{
 };
 use support::StopSignals;
 
-/// For the lines that were not read yet; the reader gives the same.
+/// For the lines that were not read yet; the same as in the reader.
 const CAPACITY: usize = 8192;
 
 fn main() -> ExitCode {
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
 fn run() -> support::Outcome {
     let line = support::ask_for_line()?;
 
-    // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
-    // later no half of a text.
+    // Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+    // one that is stopped later leaves no partial text.
     let signals = StopSignals::hold();
     let ring = Ring::open(Place::path("shmfile", 115)?, CAPACITY)?;
     let segment = ring.segment();

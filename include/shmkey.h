@@ -90,13 +90,13 @@
 // An option of shm_broadcast_subscribe(): the first message is the oldest one that is not overwritten.
 #define SHMKEY_FROM_OLDEST 1
 
-// The version of this header. shm_version() tells that of the library in use.
+// The version of this header. shm_version() returns that of the library in use.
 #define SHMKEY_VERSION_MAJOR 0
 
-// The second number: new functions, nothing taken away (before 1.0: anything may change).
+// The second number: it rises with new functions (before 1.0, also with incompatible changes).
 #define SHMKEY_VERSION_MINOR 1
 
-// The third number: corrections.
+// The third number: it rises with corrections.
 #define SHMKEY_VERSION_PATCH 0
 
 // Messages from one process to up to 64 subscribers, each of which receives all of them in order. A message has any
@@ -119,7 +119,8 @@
 // multiple of 64.
 typedef struct shm_broadcast shm_broadcast;
 
-// What ends the waits of a handle, to which it belongs: from a function such as shm_ring_canceller().
+// With this, shm_cancel() ends the waits of one handle. A function such as shm_ring_canceller() returns it. It belongs
+// to the handle.
 typedef struct shm_canceller shm_canceller;
 
 // A condition variable. A thread that has a mutex, and finds that the bytes are not yet as it needs them, waits here
@@ -313,13 +314,13 @@ extern "C" {
 //
 // Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
 // belongs to no process: it stays until shm_remove().
-// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE;
-// EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
-// the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
-// the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
-// does not allow it; ENOSPC the limit shmmni or shmall is reached (no disk is full); ENOMEM there is not
-// enough memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path is a bad address; ENOSYS
-// there is no System V shared memory here; and those of stat(2).
+// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the low
+// 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner
+// of a new segment neither read nor write it, or flags has an undefined bit; EEXIST the segment exists and flags has
+// SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path, does not allow it; ENOSPC the limit shmmni
+// or shmall is reached (no disk is full); ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which needs
+// a privilege; EFAULT path is an invalid pointer; ENOSYS this system has no System V shared memory; and those of
+// stat(2).
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 
@@ -334,12 +335,12 @@ SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int
 //
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
-// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
-// 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
-// read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
-// the name is NULL or a bad address; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
-// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is 0 or
+// larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor
+// write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT the name is NULL or
+// an invalid pointer; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode does not allow it;
+// ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which
+// needs a privilege; ENOSYS this system has no System V shared memory.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 
@@ -355,11 +356,11 @@ SHMKEY_MUST_USE int shm_open_name(const char *name, size_t size, int flags);
 //
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
-// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
-// shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
-// it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
-// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than shmmax,
+// the segment is smaller than size, the mode lets the owner of a new segment neither read nor write it, or flags has
+// an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode does not allow it;
+// ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which
+// needs a privilege; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 
@@ -371,10 +372,9 @@ SHMKEY_MUST_USE int shm_open_key_number(int key, size_t size, int flags);
 //
 // Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 // shm_remove().
-// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
-// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough
-// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory
-// here.
+// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment, or flags
+// has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags
+// has SHM_HUGETLB, which needs a privilege; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 
@@ -428,9 +428,9 @@ SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 //
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
-// destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS there is no
-// System V shared memory here.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
+// EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared
+// memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
@@ -444,9 +444,9 @@ SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 //
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined
-// bit; EIDRM the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no
-// address space left; ENOSYS there is no System V shared memory here.
+// Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined bit; EIDRM
+// the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left;
+// ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
@@ -459,9 +459,9 @@ SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 //
 // Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 // process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and
-// destroyed; EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address
-// space left; ENOSYS there is no System V shared memory here.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
+// EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address space left; ENOSYS
+// this system has no System V shared memory.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
@@ -519,15 +519,15 @@ SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 // fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
 //
 // If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
-// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a
-// call with SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
+// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. If the handle has no descriptor, its
+// calls with SHMKEY_NO_WAIT are not cancelled. shm_wait_any() counts as a wait of each of its objects.
 //
 // canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
-// Threads: any; also in a signal handler. Does not change errno.
+// Threads: any, also in a signal handler. Does not change errno.
 void shm_cancel(struct shm_canceller *canceller);
 
-// Opens a semaphore, or creates it. All processes make this call; it waits up to 5 seconds until another
-// process has created the semaphore.
+// Opens a semaphore, or creates it. All processes make this call. If another process is creating the semaphore, this
+// call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // first: the count of a new semaphore, 0 to 2147483647.
@@ -536,13 +536,13 @@ void shm_cancel(struct shm_canceller *canceller);
 //
 // Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
 // shm_remove(shm_semaphore_id(semaphore)).
-// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
-// name is empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or
-// a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the name is
+// empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or an
+// invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
 // another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no
-// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
-// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
-// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
+// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates
+// it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsigned int first, int flags);
 
@@ -600,9 +600,9 @@ SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t 
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 // close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-// epoll descriptor; EFAULT semaphore is NULL.
+// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is NULL.
 // Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 
@@ -615,7 +615,7 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
-// Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
+// Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
 // EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
 // not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_semaphore_canceller() was called before.
@@ -668,8 +668,8 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
 
-// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
-// up to 5 seconds until another process has created the mutex.
+// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call. If another
+// process is creating the mutex, this call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: how many bytes the mutex protects; 0 or more. All processes give the same.
@@ -680,14 +680,13 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 //
 // Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
 // shm_remove(shm_mutex_id(mutex)).
-// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-// is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
-// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
-// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-// another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-// shmget(2).
+// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
+// large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
+// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -745,7 +744,7 @@ SHMKEY_MUST_USE void *shm_mutex_data(struct shm_mutex *mutex);
 //
 // mutex: a handle that is open.
 //
-// Returns: 0, also if they are marked already; or -1.
+// Returns: 0, even if they are marked already; or -1.
 // Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
 // Threads: the one that has the lock; not in a signal handler.
 int shm_mutex_consistent(struct shm_mutex *mutex);
@@ -759,7 +758,7 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 // Threads: the one that has the lock; not in a signal handler.
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
-// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
+// Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
 // and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 // it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 // was called before.
@@ -805,15 +804,15 @@ SHMKEY_MUST_USE int shm_mutex_id(const struct shm_mutex *mutex);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 
-// Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
-// child made by fork(2) closes its own copy.
+// Closes a handle. Unlock the mutex first: if this thread closes the handle while it has the lock, the mutex stays
+// locked until the thread ends. A child made by fork(2) closes its own copy.
 //
 // mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
-// Opens a condition variable, or creates it. All processes make this call; it waits up to 5 seconds until another
-// process has created the condition variable.
+// Opens a condition variable, or creates it. All processes make this call. If another process is creating the
+// condition variable, this call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -822,12 +821,12 @@ void shm_mutex_close(struct shm_mutex *mutex);
 // Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
 // shm_remove(shm_condvar_id(condvar)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, the mode
-// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or a bad address; EACCES flags has
-// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
-// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is
-// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
-// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and
-// has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES flags has
+// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this key;
+// EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is there;
+// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags);
 
@@ -840,10 +839,10 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_condvar_close() closes; or NULL.
-// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
-// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
-// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
@@ -887,7 +886,7 @@ int shm_condvar_notify_one(struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 int shm_condvar_notify_all(struct shm_condvar *condvar);
 
-// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 // then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
 // before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
 // unless shm_condvar_canceller() was called before.
@@ -939,8 +938,8 @@ SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
 // Threads: any; not in a signal handler.
 void shm_condvar_close(struct shm_condvar *condvar);
 
-// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it
-// waits up to 5 seconds until another process has created the lock.
+// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call. If
+// another process is creating the lock, this call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: how many bytes the lock protects; 0 or more. All processes give the same.
@@ -973,10 +972,10 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_rwlock_close() closes; or NULL.
-// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
-// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
-// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
@@ -1034,7 +1033,7 @@ SHMKEY_MUST_USE void *shm_rwlock_data(struct shm_rwlock *lock);
 //
 // lock: a handle that is open.
 //
-// Returns: 0, also if they are marked already; or -1.
+// Returns: 0, even if they are marked already; or -1.
 // Errors: EPERM this thread does not have the lock for writing; EFAULT lock is NULL.
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_consistent(struct shm_rwlock *lock);
@@ -1048,7 +1047,7 @@ int shm_rwlock_consistent(struct shm_rwlock *lock);
 // Threads: the one that has the lock; not in a signal handler.
 int shm_rwlock_unlock(struct shm_rwlock *lock);
 
-// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+// Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 // then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
 // the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_rwlock_canceller() was called before.
@@ -1101,41 +1100,41 @@ SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
 // Threads: any; not in a signal handler.
 void shm_rwlock_close(struct shm_rwlock *lock);
 
-// Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
-// to 5 seconds until another process has created the latest value.
+// Opens a latest value, or creates one in which no value is published yet. All processes make this call. If another
+// process is creating the latest value, this call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // size: the size of a value in bytes; 0 or more. All processes give the same.
 // layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
 // same.
-// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
-// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
-// this process cannot write.
+// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600, creates it
+// if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists, and attaches its segment for
+// reading only.
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
 // shm_remove(shm_latest_id(latest)).
-// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
-// empty or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has
-// an undefined bit; EFAULT the name is NULL or a bad address; EACCES the segment's mode does not let this process
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is empty
+// or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an
+// undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the segment's mode does not let this process
 // read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library,
-// or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed;
-// ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
-// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
-// that, it does the same as shm_latest_open().
+// 1024 bytes plus several times the size rounded up to a multiple of 64: four times if that is at most 256, else
+// twice. Apart from that, it does the same as shm_latest_open().
 //
 // place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
 // size: the size of a value in bytes; 0 or more. All processes give the same.
 // layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
 // same.
-// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
-// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
-// process cannot write.
+// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the place
+// has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists, and attaches its segment for
+// reading only.
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL.
 // Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
@@ -1206,9 +1205,9 @@ int64_t shm_latest_read_newer(const struct shm_latest *latest,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
 // it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-// epoll descriptor; EFAULT latest is NULL.
+// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT latest is NULL.
 // Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
 // this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
@@ -1222,7 +1221,7 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 // Threads: any number at a time; not in a signal handler.
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
-// Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
+// Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
 // EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
 // not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_latest_canceller() was called before.
@@ -1275,8 +1274,8 @@ SHMKEY_MUST_USE int shm_latest_removed(const struct shm_latest *latest);
 // Threads: any; not in a signal handler.
 void shm_latest_close(struct shm_latest *latest);
 
-// Opens a ring, or creates it. All processes make this call; it waits up to 5 seconds until another process has
-// created the ring.
+// Opens a ring, or creates it. All processes make this call. If another process is creating the ring, this call waits
+// up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
@@ -1287,14 +1286,14 @@ void shm_latest_close(struct shm_latest *latest);
 //
 // Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
 // shm_remove(shm_ring_id(ring)).
-// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-// too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit
-// (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or a bad address; EACCES flags
-// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has
-// this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object
-// of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
-// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that
-// creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or too
+// long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit (a
+// flag is undefined in options, and an option in flags); EFAULT the name is NULL or an invalid pointer; EACCES flags
+// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
+// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this
+// library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture,
+// created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live
+// and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity, int options, int flags);
 
@@ -1363,24 +1362,24 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
                               int64_t timeout);
 
 // Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
-// shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
+// and shm_ring_abort() aborts the slot; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
 // the other senders wait until then.
 //
-// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
-// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too; while that
-// thread is live, they fail in every other thread (EPERM).
+// If the thread that has reserved the slot ends, the next call that sends with this handle aborts the slot; in a ring
+// with SHMKEY_MANY_SENDERS, so does the next one with any handle. shm_ring_end_sending() and shm_ring_close() abort
+// it, too; while that thread is live, they fail in every other thread (EPERM).
 //
 // ring: a handle that is open.
 // size: how many bytes, 0 to the ring's capacity.
-// slot: where to store the slot. The caller may write its bytes until the slot is committed or given up.
+// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0; or -1.
-// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
-// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
-// the handle allocates once.
+// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps around the end of the ring's memory,
+// and a buffer of the ring's size, which the handle allocates once, cannot be allocated. A slot of at most an eighth
+// of the capacity, less 8 bytes, never wraps.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
-// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
+// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits or aborts it.
 SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
 
 // Sends the message that was written into a slot.
@@ -1390,19 +1389,19 @@ SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct 
 // size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 //
 // Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EINVAL
-// the slot has fewer bytes; EFAULT ring or slot is NULL.
+// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EINVAL the
+// slot has fewer bytes; EFAULT ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
 
-// Gives up a slot; nothing is sent.
+// Aborts a slot; sends nothing.
 //
 // ring: the handle that has reserved the slot.
 // slot: as shm_ring_reserve() has stored it.
 //
 // Returns: 0; or -1, and then nothing has changed.
-// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EFAULT
+// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EFAULT
 // ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
@@ -1417,12 +1416,12 @@ int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
-// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
-// stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
-// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
-// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
-// size is more than any memory.
+// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
+// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE there is no message,
+// and all senders have released their roles; EOWNERDEAD the same, but a sender died instead; EBADMSG another program
+// has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0,
+// or size is larger than PTRDIFF_MAX.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, size_t size, int64_t timeout);
 
@@ -1456,8 +1455,8 @@ ptrdiff_t shm_ring_recv_batch(struct shm_ring *ring,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the message's length in bytes, 0 or more; or -1.
-// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
-// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
+// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps around the end
+// of the ring's memory, and a buffer of the ring's size, which the handle allocates once, cannot be allocated.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_message *message, int64_t timeout);
 
@@ -1483,10 +1482,10 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 // shm_ring_end_receiving() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-// epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
-// NULL.
+// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
+// receiver, and its process is not known to be dead; EFAULT ring is NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 // fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
@@ -1523,8 +1522,8 @@ int shm_ring_begin_sending(struct shm_ring *ring);
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_begin_receiving(struct shm_ring *ring);
 
-// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets
-// EPIPE when it has received all messages.
+// Releases the sender's role, and aborts a reserved slot. If this was the last sender, the receiver gets EPIPE when it
+// has received all messages.
 //
 // ring: a handle that is open.
 //
@@ -1551,7 +1550,7 @@ int shm_ring_end_receiving(struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
 
-// Returns how many bytes of the ring are in use: what the messages take that are not released.
+// Returns the number of bytes that are in use: those of all messages that are not released, with their headers.
 //
 // ring: a handle that is open.
 //
@@ -1560,7 +1559,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_capacity(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE ptrdiff_t shm_ring_used(const struct shm_ring *ring);
 
-// Returns how many messages a sender has dropped to make room, since the ring was created.
+// Returns the number of messages that senders have dropped to make room, since the ring was created.
 //
 // ring: a handle that is open.
 //
@@ -1581,9 +1580,9 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
-// Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
-// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+// Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
+// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
+// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_ring_canceller() was called before.
 //
 // ring: a handle that is open.
@@ -1627,8 +1626,8 @@ SHMKEY_MUST_USE int shm_ring_id(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 
-// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by
-// fork(2) closes its own copy.
+// Closes a handle: releases its roles and aborts a reserved slot. Sent messages stay. A child made by fork(2) closes
+// its own copy.
 //
 // If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 // not closed and stays valid, and errno is EPERM.
@@ -1637,8 +1636,8 @@ SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 // Threads: any; not in a signal handler.
 void shm_ring_close(struct shm_ring *ring);
 
-// Opens a broadcast, or creates it. All processes make this call; it waits up to 5 seconds until another process has
-// created the broadcast.
+// Opens a broadcast, or creates it. All processes make this call. If another process is creating the broadcast, this
+// call waits up to 5 seconds for it to finish.
 //
 // name: 1 to 256 bytes of any value and a NUL.
 // capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
@@ -1652,14 +1651,14 @@ void shm_ring_close(struct shm_ring *ring);
 // Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 // shm_remove(shm_broadcast_id(broadcast)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
-// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
-// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
-// pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
-// process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
-// EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
-// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
-// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
-// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags
+// has an undefined bit (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or an invalid
+// pointer; EACCES the segment's mode does not let this process read, or the broadcast is lossless and flags has
+// SHMKEY_READ_ONLY or the mode does not let this process write; ENOTUNIQ another name or file has this key;
+// EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this
+// library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture,
+// created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live
+// and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_t capacity, int options, int flags);
 
@@ -1676,10 +1675,10 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 //
 // Returns: a handle, which shm_broadcast_close() closes; or NULL.
-// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner
-// that is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the
-// segment was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
@@ -1711,8 +1710,8 @@ int shm_broadcast_publish(struct shm_broadcast *broadcast,
                           int64_t timeout);
 
 // Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
-// together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
-// with it returns its error.
+// together become visible to the subscribers at once. Stops at a message that cannot be published: those before it are
+// published, and the next call, which begins with it, reports the error.
 //
 // broadcast: a handle that is open.
 // messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
@@ -1720,7 +1719,7 @@ int shm_broadcast_publish(struct shm_broadcast *broadcast,
 // count: how many messages.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: how many messages were published, from the first on; or -1, and then none.
+// Returns: how many messages were published, beginning with the first; or -1, and then none was.
 // Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
 // structures do not fit into memory.
 // Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
@@ -1754,7 +1753,7 @@ int shm_broadcast_reserve(struct shm_broadcast *broadcast,
 //
 // broadcast: the handle that has reserved the slot.
 // slot: as shm_broadcast_reserve() has stored it.
-// size: how many of its bytes the message has, from the first on.
+// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 //
 // Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
 // Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EINVAL the slot has fewer
@@ -1777,7 +1776,7 @@ int shm_broadcast_abort(struct shm_broadcast *broadcast, const struct shm_slot *
 //
 // broadcast: a handle that is open.
 //
-// Returns: 0, also if this handle has the role; or -1.
+// Returns: 0, even if this handle has the role; or -1.
 // Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
 // overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT
 // broadcast is NULL.
@@ -1789,7 +1788,7 @@ int shm_broadcast_begin_publishing(struct shm_broadcast *broadcast);
 //
 // broadcast: a handle that is open.
 //
-// Returns: 0, also if this handle does not have the role; or -1.
+// Returns: 0, even if this handle does not have the role; or -1.
 // Errors: EFAULT broadcast is NULL.
 // Threads: one at a time publishes with a handle; not in a signal handler.
 int shm_broadcast_end_publishing(struct shm_broadcast *broadcast);
@@ -1811,7 +1810,7 @@ SHMKEY_MUST_USE int shm_broadcast_subscribe(struct shm_broadcast *broadcast, int
 //
 // broadcast: a handle that is open.
 //
-// Returns: 0, also if this handle is not subscribed; or -1.
+// Returns: 0, even if this handle is not subscribed; or -1.
 // Errors: EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
@@ -1830,7 +1829,7 @@ int shm_broadcast_unsubscribe(struct shm_broadcast *broadcast);
 // stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
 // the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
 // subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
-// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
+// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is larger than PTRDIFF_MAX.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 SHMKEY_MUST_USE
 ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
@@ -1847,7 +1846,7 @@ ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
 // count: the largest number of messages, 1 or more.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
-// Returns: how many messages were received; or -1, and then none.
+// Returns: how many messages were received; or -1, and then none was.
 // Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 // into memory.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
@@ -1888,9 +1887,10 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 // shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-// epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
+// subscribed; EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 // made by fork(2) does not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
@@ -1959,7 +1959,7 @@ SHMKEY_MUST_USE int shm_broadcast_subscribers(const struct shm_broadcast *broadc
 // Threads: one at a time receives with a handle; not in a signal handler.
 int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
-// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
+// Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 // fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 // wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 // shm_broadcast_canceller() was called before.
@@ -2039,13 +2039,13 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
 // Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,
-// with the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
-// succeeds does not change it.
+// with the cause, if it is known, and what to do about it. As with errno, it is meaningful only after a failure: a
+// call that succeeds does not change it.
 //
-// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
-// another process in it (running, sleeping, stopped, dead) is that of this moment. A closed object is named until 64
-// others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
-// text says so.
+// The text of a failed operation on an object is made here, so a failed try costs no more than the try. It shows the
+// state of another process (running, sleeping, stopped, dead) at the time of this call. It names a closed object until
+// 64 others have been closed after it. A thread's first failure maps a page for the text; if there is no memory for
+// that, the text says so.
 //
 // Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
 // and is valid until the thread's next failure or its end. errno is not changed.
@@ -2064,7 +2064,7 @@ SHMKEY_MUST_USE int shm_last_failure(struct shm_failure *failure);
 
 // Makes the text of a failure, as shm_last_error() does. errno is not changed.
 //
-// failure: as shm_last_failure() has stored it. Other integers give another text.
+// failure: as shm_last_failure() has stored it. Other integers give an arbitrary text.
 // text: where to store at most size - 1 bytes and a NUL. 1024 bytes are enough for any text.
 // size: in bytes.
 // Threads: any; not in a signal handler.

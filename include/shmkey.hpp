@@ -1,6 +1,6 @@
 /// @file shmkey.hpp
-/// System V shared memory, and objects that processes share in it, from C++17: <shmkey.h> with handles
-/// that close themselves, typed values, std::chrono and errors as values.
+/// System V shared memory, and objects that processes share in it, for C++17 and later: <shmkey.h> with handles that
+/// close themselves, typed values, std::chrono times, and errors as values.
 ///
 ///     #include <shmkey.hpp>
 ///     #include <cstdio>
@@ -18,8 +18,8 @@
 ///     std::printf("%.1f %.1f\n", newer->north, newer->east);
 ///     if (!where->remove()) return 1;                           // the segment stays until remove()
 ///
-/// Link with -lshmkey. Everything here is inline and needs neither exceptions nor run-time type
-/// information. shmkey(3) and <shmkey.h> say what waits for what, what survives a death, and each errno.
+/// Link with -lshmkey. Everything here is inline and needs neither exceptions nor run-time type information. shmkey(3)
+/// and <shmkey.h> describe waiting, what happens when a process dies, and each errno.
 ///
 /// - Failures are values: a result<T> has a T or an error. Only result::value() throws, if there is no
 ///   value, and recv() into a std::string, if there is no memory.
@@ -27,10 +27,10 @@
 ///   destructors close them; remove() removes the segment. A guard, slot or message must not outlive its handle, which
 ///   can be moved in between. A moved-from handle can be assigned or destroyed; other calls fail with EFAULT.
 /// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. With one handle of a latest value, a
-///   ring or a broadcast, one thread at a time publishes or sends, and one receives. A guard, and a slot of a ring with
-///   many senders, ends in the thread where it began.
-/// - A child made by fork() may use its parent's handles. The guards, slots and messages of the parent
-///   are not the child's; their destructors do nothing there.
+///   ring or a broadcast, one thread at a time publishes or sends, while another one receives. A guard, and a slot of a
+///   ring with many senders, ends in the thread where it began.
+/// - A child made by fork() may use its parent's handles. The child does not have its parent's locks, slots and
+///   messages: the destructors of its copies do nothing.
 #ifndef SHMKEY_HPP
 #define SHMKEY_HPP
 
@@ -82,7 +82,7 @@ class [[nodiscard]] error {
 public:
     /// No error.
     error() noexcept = default;
-    /// An error with a sentence of the caller's.
+    /// Makes an error with this errno and a copy of this sentence.
     error(int number, const char *sentence) noexcept : number_(number), text_(detail::copy(sentence)) {}
     /// Returns the error of the calling thread's last failed call of the library.
     static error last() noexcept
@@ -111,7 +111,7 @@ public:
     [[nodiscard]] int number() const noexcept { return number_; }
     /// Returns the errno, to be compared with std::errc.
     [[nodiscard]] std::error_code code() const noexcept { return {number_, std::generic_category()}; }
-    /// Returns whether only the time was too short: ETIMEDOUT or EAGAIN.
+    /// Returns whether the call only ran out of time: ETIMEDOUT or EAGAIN.
     [[nodiscard]] bool is_timeout() const noexcept { return number_ == ETIMEDOUT || number_ == EAGAIN; }
     /// Returns whether the wait was ended before its event: EINTR or ECANCELED.
     [[nodiscard]] bool is_interrupt() const noexcept { return number_ == EINTR || number_ == ECANCELED; }
@@ -181,7 +181,7 @@ private:
 
 } // namespace detail
 
-/// A T, or the error that says why there is none.
+/// The result of a call: a T, or the error that says why there is none.
 template <class T> class [[nodiscard]] result : public detail::outcome {
 public:
     result(T value) noexcept : value_(std::move(value)) {}
@@ -190,19 +190,19 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return value_.has_value(); }
     [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
 
-    /// Access the T. Undefined without one, as for std::optional.
+    /// Accesses the T. The behaviour is undefined if there is none, as for std::optional.
     [[nodiscard]] T &operator*() & noexcept { return *value_; }
     [[nodiscard]] const T &operator*() const & noexcept { return *value_; }
     [[nodiscard]] T &&operator*() && noexcept { return *std::move(value_); }
     [[nodiscard]] T *operator->() noexcept { return value_.operator->(); }
     [[nodiscard]] const T *operator->() const noexcept { return value_.operator->(); }
 
-    /// Returns the T. Without one it throws a std::system_error with the errno and the sentence, and where
-    /// exceptions are disabled it calls std::terminate().
+    /// Returns the T. If there is none, throws a std::system_error with the errno and the sentence, or calls
+    /// std::terminate() where exceptions are disabled.
     [[nodiscard]] T &value() & { return expect(has_value()), *value_; }
     [[nodiscard]] const T &value() const & { return expect(has_value()), *value_; }
     [[nodiscard]] T &&value() && { return expect(has_value()), *std::move(value_); }
-    /// Returns the T, or `other` without one.
+    /// Returns the T, or `other` if there is none.
     template <class Other> [[nodiscard]] T value_or(Other &&other) const &
     {
         return value_.value_or(std::forward<Other>(other));
@@ -216,7 +216,7 @@ private:
     std::optional<T> value_{};
 };
 
-/// Success, or the error that says why not.
+/// The result of a call that returns no value: success, or an error.
 template <> class [[nodiscard]] result<void> : public detail::outcome {
 public:
     result() noexcept = default;
@@ -224,12 +224,12 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return has_value(); }
     [[nodiscard]] bool has_value() const noexcept { return error().number() == 0; }
-    /// Does nothing after a success. After a failure, as result<T>::value().
+    /// Does nothing after a success. After a failure, does what result<T>::value() does.
     void value() const { expect(has_value()); }
 };
 
-/// How long to wait: any std::chrono::duration, `now` or `forever`. Parts of a nanosecond count as one;
-/// what is not positive is one try; what is longer than 292 years does not end.
+/// How long to wait: any std::chrono::duration, `now` or `forever`. A fraction of a nanosecond is rounded up. With 0 or
+/// less, a call tries once; with more than 292 years, it waits without limit.
 class timeout {
 public:
     template <class Rep, class Period> constexpr timeout(const std::chrono::duration<Rep, Period> &time) noexcept
@@ -237,7 +237,7 @@ public:
     {
     }
     [[nodiscard]] static constexpr timeout never() noexcept { return timeout(SHMKEY_FOREVER); }
-    /// Returns it as <shmkey.h> has it: nanoseconds, SHMKEY_NO_WAIT or SHMKEY_FOREVER.
+    /// Returns the timeout for <shmkey.h>: nanoseconds, SHMKEY_NO_WAIT or SHMKEY_FOREVER.
     [[nodiscard]] constexpr std::int64_t nanoseconds() const noexcept { return nanoseconds_; }
 
 private:
@@ -259,7 +259,7 @@ private:
 inline constexpr timeout forever = timeout::never();
 inline constexpr timeout now = std::chrono::nanoseconds(0);
 
-/// Creates what does not exist, with these permission bits: `create{0660}`. Octal: the 0 matters.
+/// Creates what does not exist, with these permission bits: `create{0660}`. They are octal: the leading 0 matters.
 struct create {
     constexpr explicit create(unsigned int mode = 0600) noexcept : permissions(mode) {}
     unsigned int permissions;
@@ -267,11 +267,11 @@ struct create {
 /// Opens what exists, and fails with ENOENT otherwise: `existing`.
 struct existing_t { explicit existing_t() = default; };
 inline constexpr existing_t existing{};
-/// Opens or attaches what exists, so that this process cannot write it: `read_only`.
+/// Opens or attaches what exists for reading only: `read_only`.
 struct read_only_t { explicit read_only_t() = default; };
 inline constexpr read_only_t read_only{};
 
-/// What to do if something does not exist: create{0600} or existing.
+/// What to do if an object or a segment does not exist: create{0600} or existing.
 class creation {
 public:
     constexpr creation(create how) noexcept : flags_(SHMKEY_CREATE | static_cast<int>(how.permissions)) {}
@@ -305,7 +305,7 @@ enum class ring_options : int {
 inline constexpr ring_options many_senders = ring_options::many_senders;
 inline constexpr ring_options drop_oldest = ring_options::drop_oldest;
 
-/// What a broadcast does when there is no room. All processes that open a broadcast give the same.
+/// What a publisher does when there is no room. All processes that open a broadcast give the same.
 enum class broadcast_mode : int {
     lossless = 0,         ///< The publisher waits for the slowest subscriber.
     lossy = SHMKEY_LOSSY, ///< The publisher never waits, and overwrites the oldest messages.
@@ -321,8 +321,8 @@ enum class start : int {
 /// Returns the version of the library in use, such as "0.1.0".
 [[nodiscard]] inline std::string_view version() noexcept { return shm_version(); }
 
-/// Where an object lies: a name, a path and a project id, or an offset in a segment. It refers to the
-/// caller's strings: pass it on at once.
+/// Where an object lies: a name, a path and a project id, or an offset in a segment. It refers to the caller's strings:
+/// use it before they change or end.
 class place {
 public:
     /// A name of 1 to 256 bytes. Every string is a place.
@@ -337,8 +337,8 @@ public:
         at.place_.proj_id = project;
         return at;
     }
-    /// Returns the place at an offset, a multiple of 64, in the segment with this id. The bytes there are 0
-    /// at first.
+    /// Returns the place at an offset, a multiple of 64, in the segment with this id. The bytes there must be 0 before
+    /// the object is created.
     [[nodiscard]] static place in(int segment, std::size_t offset) noexcept
     {
         place at{std::string_view()};
@@ -347,15 +347,15 @@ public:
         at.has_text_ = false;
         return at;
     }
-    /// Returns the same place, with the time to wait while another process is creating the object; it is 5
-    /// seconds otherwise.
+    /// Returns the same place with another timeout: how long to wait while another process is creating the object. The
+    /// default is 5 seconds.
     [[nodiscard]] place created_within(timeout time) const noexcept
     {
         place at(*this);
         at.place_.timeout = time.nanoseconds();
         return at;
     }
-    /// Returns the same place, whose segment must belong to this user: see the member owner of shm_place.
+    /// Returns the same place for a segment that must belong to this user: see the member owner of shm_place.
     [[nodiscard]] place owned_by(std::uint32_t uid) const noexcept
     {
         place at(*this);
@@ -381,12 +381,12 @@ private:
     shm_place place_ = SHMKEY_PLACE_INIT;
 };
 
-/// Ends the waits of an object, from another thread or a signal handler: shm_canceller. A copy ends the same waits.
+/// Ends the waits of a handle, from another thread or a signal handler: shm_canceller. A copy ends the same waits.
 class canceller {
 public:
     /// Ends no wait.
     constexpr canceller() noexcept = default;
-    /// Takes what a function of C has returned.
+    /// Makes it from what a function of C has returned.
     explicit constexpr canceller(shm_canceller *owned) noexcept : owned_(owned) {}
     /// Ends the waits that are under way, at least one, with ECANCELED; or the next one, if none is under way. A signal
     /// handler may call it: shm_cancel().
@@ -452,7 +452,7 @@ template <class T, class Open> result<T> open_at(const place &where, std::string
     return to<T>(open(&at, type.get()));
 }
 
-/// Returns a number of the calling thread that no other thread of this process has, or has had.
+/// Returns a number of the calling thread that no other thread of this process has or had.
 inline std::uint64_t this_thread() noexcept
 {
     static std::uint64_t count = 0;
@@ -493,7 +493,7 @@ template <class C, void (*Close)(C *), int (*Id)(const C *), int (*Removed)(cons
 public:
     /// Takes over a handle that a function of C has opened.
     explicit object(C *opened) noexcept : handle_(opened) {}
-    /// Returns the handle, for functions of C. It is not to be closed.
+    /// Returns the handle, for functions of C. Do not close it.
     [[nodiscard]] C *get() const noexcept { return *handle_; }
     /// Returns the id of the segment in which the object lies.
     [[nodiscard]] result<int> id() const noexcept { return to<int>(Id(get())); }
@@ -516,8 +516,8 @@ public:
     using object<C, Close, Id, Removed>::object;
     /// Sets whether a signal handler that runs during a wait ends it with EINTR: shm_ring_set_interruptible().
     result<void> set_interruptible(bool on) noexcept { return to(SetInterruptible(this->get(), on)); }
-    /// Returns what ends a wait from another thread or a signal handler; valid until the object is closed. Call this
-    /// before the wait begins: shm_ring_canceller().
+    /// Returns the canceller of this handle, with which another thread or a signal handler can end a wait; it is valid
+    /// until the handle is closed. Call this before the wait begins: shm_ring_canceller().
     [[nodiscard]] result<shmkey::canceller> canceller() noexcept
     {
         shm_canceller *const owned = Canceller(this->get());
@@ -585,10 +585,10 @@ template <class From> void keep(part<shm_message, From> &) {}
 
 } // namespace detail
 
-/// A segment that is part of this process's memory. The destructor detaches it.
+/// The memory of an attached segment. The destructor detaches it.
 class [[nodiscard]] attachment : public detail::memory<detail::attached, void, detail::detach> {
 public:
-    /// Returns the T at an offset; nullptr if it does not fit there, or not at this alignment.
+    /// Returns the T at an offset; nullptr if it does not lie inside the segment, or is not aligned.
     template <class T> [[nodiscard]] T *at(std::size_t offset = 0) const noexcept
     {
         const std::size_t need = detail::shared<std::remove_cv_t<T>>::size;
@@ -607,10 +607,10 @@ private:
     attachment(void *data, std::size_t size) noexcept : memory({nullptr, {data, size}}) {}
 };
 
-/// A plain segment, by its id. It stays until it is removed; remove_at_end() lets the destructor do that.
+/// A plain segment, by its id. It stays until it is removed; after remove_at_end(), the destructor removes it.
 class [[nodiscard]] segment {
 public:
-    /// Opens the segment that a name stands for: shm_open_name().
+    /// Opens the segment with this name, or creates it: shm_open_name().
     /// @param size in bytes; 0 accepts a segment of any size that exists.
     /// @param more flags of shmget(2), such as SHMKEY_EXCLUSIVE.
     static result<segment> open(std::string_view name, std::size_t size, creation how, int more = 0) noexcept
@@ -618,7 +618,7 @@ public:
         const detail::c_string text(name);
         return text.get() == nullptr ? text.why() : opened(shm_open_name(text.get(), size, how.flags() | more));
     }
-    /// Opens the segment that a path and a project id stand for: shm_open_key().
+    /// Opens the segment of a path and a project id, or creates it: shm_open_key().
     static result<segment> open_path(std::string_view path, int project, std::size_t size, creation how,
                                      int more = 0) noexcept
     {
@@ -626,7 +626,7 @@ public:
         return text.get() == nullptr ? text.why()
                                      : opened(shm_open_key(text.get(), project, size, how.flags() | more));
     }
-    /// Opens the segment with a key that is a number: shm_open_key_number().
+    /// Opens the segment with this key, a number, or creates it: shm_open_key_number().
     static result<segment> open_key_number(int key, std::size_t size, creation how, int more = 0) noexcept
     {
         return opened(shm_open_key_number(key, size, how.flags() | more));
@@ -636,21 +636,21 @@ public:
     {
         return opened(shm_open_private(size, creation(how).flags() | more));
     }
-    /// Returns the segment with this id. Whether it exists shows when it is used.
+    /// Returns the segment with this id. Does not check that it exists.
     static segment from_id(int id) noexcept { return segment(id); }
 
     /// Returns the System V id.
     [[nodiscard]] int id() const noexcept { return held_->id; }
     /// Attaches the segment to read and write it.
     result<attachment> attach() const noexcept { return attached(shm_attach(id(), 0)); }
-    /// Attaches the segment to read it. A write is SIGSEGV.
+    /// Attaches the segment to read it. A write raises SIGSEGV.
     result<attachment> attach(read_only_t) const noexcept { return attached(shm_attach(id(), SHMKEY_READ_ONLY)); }
-    /// Attaches the segment at an address of the caller's: shm_attach_at(), with the flags of shmat(2).
+    /// Attaches the segment at this address: shm_attach_at(), with the flags of shmat(2).
     result<attachment> attach_at(const void *address, int flags = 0) const noexcept
     {
         return attached(shm_attach_at(id(), address, flags));
     }
-    /// Attaches the segment on huge pages where the system can: shm_attach_huge().
+    /// Attaches the segment on huge pages where the system has them: shm_attach_huge().
     result<attachment> attach_huge(int flags = 0) const noexcept { return attached(shm_attach_huge(id(), flags)); }
     /// Returns what the kernel knows of the segment.
     [[nodiscard]] result<shm_status> status() const noexcept
@@ -671,7 +671,7 @@ public:
         held_->remover = 0;
         return detail::to(shm_remove(id()));
     }
-    /// Lets the destructor remove the segment, but not that of a copy in a child made by fork().
+    /// Makes the destructor remove the segment. In a child made by fork(), the destructor of the copy does not.
     void remove_at_end() noexcept { held_->remover = shm_this_process(); }
 
 private:
@@ -732,7 +732,7 @@ public:
     /// it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
     /// to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
 
     /// Returns the count. Another thread may change it at any time.
@@ -756,7 +756,7 @@ public:
     /// locked; in another thread it does nothing.
     class [[nodiscard]] guard {
     public:
-        /// Access the value. Undefined once it is unlocked or moved from.
+        /// Accesses the value. The behaviour is undefined after the guard was unlocked or moved from.
         [[nodiscard]] T &operator*() const noexcept { return *held_->value; }
         [[nodiscard]] T *operator->() const noexcept { return held_->value; }
         /// Returns whether the last owner died while it had the lock: then the value may be half changed. Repair it and
@@ -883,7 +883,7 @@ template <class T> class [[nodiscard]] rwlock
     /// in the thread that has locked it; in another thread it does nothing.
     template <class Value> class [[nodiscard]] basic_guard {
     public:
-        /// Access the value. Undefined once it is unlocked or moved from.
+        /// Accesses the value. The behaviour is undefined after the guard was unlocked or moved from.
         [[nodiscard]] Value &operator*() const noexcept { return *held_->value; }
         [[nodiscard]] Value *operator->() const noexcept { return held_->value; }
         /// Returns whether a writer died while it had the lock: then the value may be half changed. A writer must
@@ -947,15 +947,15 @@ public:
             return shm_rwlock_open_at(at, detail::shared<T>::size, type, how.flags());
         });
     }
-    /// Locks the lock for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
-    /// thread has it locked for writing; ENOTRECOVERABLE the value is lost.
+    /// Locks for reading, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has
+    /// it locked for writing; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<read_guard> read(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_read(this->get(), time.nanoseconds());
         return locked == -1 ? result<read_guard>(error::last()) : read_guard(this->get(), locked == EOWNERDEAD);
     }
-    /// Locks the lock for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this
-    /// thread has it locked; ENOTRECOVERABLE the value is lost.
+    /// Locks for writing, for the calling thread. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED; EDEADLK this thread has
+    /// it locked; ENOTRECOVERABLE the value is lost.
     [[nodiscard]] result<write_guard> write(timeout time = forever) noexcept
     {
         const int locked = shm_rwlock_write(this->get(), time.nanoseconds());
@@ -1024,7 +1024,7 @@ public:
     /// When it is readable, call read_newer() until that returns std::nullopt, which makes it unreadable. It belongs to
     /// this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
 
     /// Returns the version of the newest value: 1 for the first; 0 if none was published.
@@ -1118,11 +1118,11 @@ public:
         return open(where, capacity, ring_options::none, how);
     }
 
-    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN, both also if another of many senders has a slot
-    /// reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the capacity;
-    /// EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room, and the
-    /// receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot is
-    /// reserved.
+    /// Sends a message; waits for room. Errors: ETIMEDOUT, EAGAIN there is no room, or another one of many senders has
+    /// a slot reserved or was interrupted while it was sending; EINTR, ECANCELED; EMSGSIZE it is longer than the
+    /// capacity; EBUSY another handle is the sender; ENOSPC there are 64 senders; EPIPE, EOWNERDEAD there is no room,
+    /// and the receiver has released its role or died; EBADMSG another program has overwritten the ring; EINVAL a slot
+    /// is reserved.
     result<void> send(std::string_view text, timeout time = forever) noexcept
     {
         return send_bytes(text.data(), text.size(), time);
@@ -1133,8 +1133,8 @@ public:
     {
         return detail::to(shm_ring_send(get(), bytes, size, time.nanoseconds()));
     }
-    /// Sends several messages (see bytes_of()), as many as there is room for in time. Returns how many were
-    /// sent, from the first on. Errors: those of send(), if none was sent.
+    /// Sends several messages (see bytes_of()), as many as there is room for before the timeout. Returns how many were
+    /// sent, beginning with the first. Errors: those of send(), if none was sent.
     [[nodiscard]] result<std::size_t> send_batch(const shm_bytes *messages, std::size_t count,
                                                  timeout time = forever) noexcept
     {
@@ -1157,9 +1157,9 @@ public:
     /// shm_ring_set_keep_waiting().
     result<void> set_keep_waiting(bool on) noexcept { return detail::to(shm_ring_set_keep_waiting(get(), on)); }
     /// Receives a message into a buffer; waits for one. Returns its length. Errors: ETIMEDOUT, EAGAIN, EINTR,
-    /// ECANCELED; EMSGSIZE the buffer is too short, and the message stays; EBUSY another handle is the receiver; EPIPE,
-    /// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
-    /// overwritten the ring.
+    /// ECANCELED; EMSGSIZE the buffer is too short, and the message stays; EBUSY another handle is the receiver; EPIPE
+    /// there is no message, and all senders have released their roles; EOWNERDEAD the same, but a sender died instead;
+    /// EBADMSG another program has overwritten the ring.
     [[nodiscard]] result<std::size_t> recv(void *buffer, std::size_t size, timeout time = forever) noexcept
     {
         return detail::to<std::size_t>(shm_ring_recv(get(), buffer, size, time.nanoseconds()));
@@ -1221,8 +1221,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle is the
-    /// receiver, and its process is not known to be dead.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle
+    /// is the receiver, and its process is not known to be dead.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_ring_fd(get())); }
 
     /// Takes the sender's role before there is anything to send. Errors: EBUSY, ENOSPC, EBADMSG as send().
@@ -1335,8 +1335,8 @@ public:
     {
         return detail::to(shm_broadcast_publish(get(), bytes, size, time.nanoseconds()));
     }
-    /// Publishes several messages (see bytes_of()), as many as there is room for in time. Returns how many were
-    /// published, from the first on. Errors: those of publish(), if none was.
+    /// Publishes several messages (see bytes_of()), as many as there is room for before the timeout. Returns how many
+    /// were published, beginning with the first. Errors: those of publish(), if none was.
     [[nodiscard]] result<std::size_t> publish_batch(const shm_bytes *messages, std::size_t count,
                                                     timeout time = forever) noexcept
     {
@@ -1365,8 +1365,8 @@ public:
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
     /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
     ///
-    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is not
-    /// subscribed.
+    /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is
+    /// not subscribed.
     [[nodiscard]] result<int> fd() noexcept { return detail::to<int>(shm_broadcast_fd(get())); }
 
     /// Ends the subscription of this handle: the publisher no longer waits for it.
@@ -1494,7 +1494,7 @@ private:
     const shm_waitable *first = objects == nullptr ? nullptr : &objects->held_;
     return detail::to<std::size_t>(shm_wait_any(first, count, time.nanoseconds()));
 }
-/// Waits as above for the objects of a list, as in wait_any({orders, stop, {position, seen}}).
+/// Does the same for the objects of a list: wait_any({orders, stop, {position, seen}}).
 [[nodiscard]] inline result<std::size_t> wait_any(std::initializer_list<waitable> objects,
                                                   timeout time = forever) noexcept
 {

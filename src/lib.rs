@@ -1,6 +1,6 @@
 //! Shared memory between processes: System V segments with checked results and explained errors, and the
 //! synchronisation between processes that System V lacks. C and C++ programs use the same objects through
-//! `include/shmkey.h` and `include/shmkey.hpp`.
+//! `include/shmkey.h` and `include/shmkey.hpp`, and Python programs through the package in `python/`.
 //!
 //! A message from one process to another. Both are in one program here; either could be a C program:
 //!
@@ -46,7 +46,7 @@
 //! # Layers
 //!
 //! ```text
-//!    C and C++ programs            Rust programs, the command `shmkey`
+//!    C, C++ and Python programs    Rust programs, the command `shmkey`
 //!           │                                   │
 //!  src/     ▼                                   │
 //!         capi      the C ABI: checks arguments, calls, translates the result
@@ -69,7 +69,7 @@
 //!         sys       every system call, and every file below /proc
 //! ```
 //!
-//! A layer uses only the layers below it. A concept has the same file name in each layer: `core/src/sync/ring/`,
+//! A layer uses only the layers below it, and a concept has the same file name in each: `core/src/sync/ring/`,
 //! `src/object/ring/`, `src/capi/ring.rs`. `ARCHITECTURE.md` follows a call and a message through the layers.
 //!
 //! # Conventions
@@ -80,12 +80,13 @@
 //! - *Creating*: `open` creates an object that is missing, with mode 0600, unless [`Place::create`] and
 //!   [`Place::mode`] say otherwise.
 //! - *Threads*: every type can be shared between threads or sent to another one, with two exceptions: one thread at a
-//!   time uses an end of a ring or a broadcast, and the guard of a lock, a slot or a message stays in its thread.
+//!   time uses an end of a ring or a broadcast, and the guard of a lock or a ring's slot stays in its thread.
 //! - *Fork*: a child inherits what its parent has attached, and the kernel counts that as another attachment. It has
 //!   none of its parent's locks and roles, and does not remove the segments that its parent removes on drop.
 //! - *Signals*: attaching, detaching and removing take no lock and allocate nothing, even if they fail. A signal
 //!   handler must not use objects, but it may end a wait by a [`Canceller`].
-//! - *Panics*: the library does not panic, on any input; tokio does if its runtime lacks what `tokio::Async` needs. *Output*: it writes none.
+//! - *Panics*: the library does not panic, on any input. (Tokio panics if its runtime lacks what `tokio::Async` needs.)
+//!   *Output*: the library prints nothing.
 //! - *Systems*: Linux on 64-bit processors.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -148,6 +149,8 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../docs/rust.md")]
     mod rust {}
+    #[doc = include_str!("../docs/objects.md")]
+    mod objects {}
     #[doc = include_str!("../docs/waiting.md")]
     mod waiting {}
 }

@@ -2,10 +2,10 @@
 
 use core::{mem::MaybeUninit, ptr, slice};
 
-/// A type whose values may lie in shared memory: a value is just its bytes.
+/// A type whose values may lie in shared memory, because a value is nothing but its bytes.
 ///
-/// Integers, floating-point numbers and arrays of `Plain` types are. There are two ways to define your own,
-/// and the compiler checks both:
+/// Integers, floating-point numbers and arrays of `Plain` types are `Plain`. There are two ways to define a `Plain`
+/// struct, and the compiler checks both:
 ///
 /// - [`plain!`](crate::plain) defines the struct, and needs no other crate.
 /// - `#[derive(bytemuck::Pod)]`, with the feature `bytemuck` of this crate: wrap the struct in
@@ -34,9 +34,9 @@ use core::{mem::MaybeUninit, ptr, slice};
 /// # }
 /// ```
 ///
-/// Not `Plain` are, among others: `bool`, `char` and enums (not every pattern of bytes is a value);
-/// references, `Box`, `String` and `Vec` (a pointer means nothing in another process); structs with padding.
-/// A struct in C with the same fields in the same order has the same bytes.
+/// These, among others, are not `Plain`: `bool`, `char` and enums (not every pattern of bytes is a value); references,
+/// `Box`, `String` and `Vec` (a pointer is valid in one process only); structs with padding. A struct in C with the
+/// same fields in the same order has the same bytes.
 ///
 /// # Safety
 /// Every pattern of bytes must be a value, no byte may be padding, and none may be a part of a pointer: then

@@ -34,7 +34,7 @@ extern "C" fn start() {
             namespace("/proc/self/ns/ipc"),
         );
         let note = format!("library {} {pid} {ipc}\n", std::process::id());
-        // If it cannot be sent, the report lacks the reason, and the program goes on.
+        // If it cannot be sent, the report lacks the reason, and the program continues.
         let _ = UnixDatagram::unbound().and_then(|socket| {
             socket.set_write_timeout(Some(Duration::from_millis(100)))?;
             socket.send_to_addr(note.as_bytes(), &reporter)

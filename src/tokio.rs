@@ -1,7 +1,8 @@
 //! Waiting for objects in tasks of tokio, with the feature `tokio`.
 //!
 //! [`Async`] registers the descriptor of an object ([`Receiver::fd`]) with the runtime. A task that waits for the
-//! object takes no thread, and the object is the same as without it: a peer is any program, with or without tokio.
+//! object needs no thread for that. The object itself does not change: a peer can be any program, with or without
+//! tokio.
 //!
 //! ```
 //! use shmkey::{ErrorKind, Ring, Semaphore, tokio::Async};
@@ -82,7 +83,7 @@ pollable!([] Receiver, [<T: Plain>] TypedReceiver<T>, [] Subscriber, [] Semaphor
 /// An object that tasks of tokio can wait for. The [module](self) has an example.
 ///
 /// *Cancel safety*: all its futures are cancel safe. A future that is dropped before it is complete, by
-/// `tokio::select!` for example, has received no message, taken no count and read no value; the next call gets it.
+/// `tokio::select!` for example, has received no message, lowered no count and read no value; the next call gets it.
 ///
 /// *Cancellers*: a [`Canceller`](crate::Canceller) of the object ends a wait of a task, which fails with
 /// [`Cancelled`](ErrorKind::Cancelled).
@@ -132,8 +133,8 @@ impl<T: Pollable> Async<T> {
     }
 
     /// Calls `attempt` each time that the object may be ready, until it succeeds or fails with an error other than
-    /// [`WouldBlock`](ErrorKind::WouldBlock), and returns its result. Use it for what has no method of its own, such as
-    /// batches and messages in place.
+    /// [`WouldBlock`](ErrorKind::WouldBlock), and returns its result. Use it for operations that have no method here,
+    /// such as batches and messages in place.
     ///
     /// ```
     /// # use shmkey::{Ring, tokio::Async};
@@ -250,7 +251,7 @@ impl Async<Subscriber> {
 }
 
 impl Async<Semaphore> {
-    /// Waits until the count is not 0, and decrements it. Several tasks may wait.
+    /// Lowers the count by one; waits while it is 0. Several tasks may wait.
     ///
     /// # Errors
     /// Those of [`Semaphore::wait`]; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
@@ -267,7 +268,8 @@ impl<T: Plain> Async<Latest<T>> {
     /// with 0, which is never the version of a value.
     ///
     /// # Errors
-    /// Those of [`Latest::read`]; [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
+    /// Those of [`Latest::read`]; [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a canceller has ended the wait;
+    /// [`Other`](ErrorKind::Other) with `ECANCELED` if the runtime shuts down.
     pub async fn read_newer(&mut self, seen: &mut u64) -> Result<T, Error> {
         // Tokio waits for the next change, so it would miss a value that is newer than `seen` and that an earlier call,
         // with a later version, found not to be newer.

@@ -8,7 +8,7 @@ use crate::{
 use shmkey::{Key, Segment, capi};
 use std::{ffi::CString, hint::black_box, os::unix::ffi::OsStrExt, path::Path, ptr};
 
-/// So many rounds show a difference of some thousandths.
+/// Enough rounds to show a difference of some thousandths.
 const ROUNDS: usize = 2001;
 
 /// Measures, and prints the table.

@@ -57,7 +57,7 @@ pub fn opening() -> Result<Vec<Pair>, Failure> {
     ])
 }
 
-/// Loads a library for ever, and finds its `shmget`.
+/// Loads a library, never unloads it, and finds its `shmget`.
 fn load(file: &Path, trace: Option<&str>) -> Result<Shmget, Failure> {
     let path = CString::new(file.as_os_str().as_bytes())?;
     // SAFETY: this program has one thread so far, so no other thread reads the environment.

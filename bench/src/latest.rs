@@ -42,7 +42,7 @@ pub fn reading<B: Board>(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     })
 }
 
-/// Measures publishing without a pause, while so many processes read all the time. Half of them share the
+/// Measures publishing without a pause, while this many processes read all the time. Half of them share the
 /// publisher's CPU; the time is the publisher's share of that.
 pub fn publishing<B: Board>(readers: usize) -> impl Fn(Cpus, Amount) -> Result<f64, Failure> {
     move |cpus, amount| {
@@ -90,7 +90,7 @@ pub fn copying(cpus: Cpus, amount: Amount) -> Result<f64, Failure> {
     })
 }
 
-/// Reads so many times, into a buffer that is not used.
+/// Reads this many times, into a buffer that is not used.
 #[inline]
 fn repeat(count: u64, read: impl Fn(&mut Value)) {
     // In one cache line: otherwise the time depends on the address of the stack.

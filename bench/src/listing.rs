@@ -16,7 +16,7 @@ const ROUNDS: usize = 31;
 /// Numbers of processes, and of the segments that each has attached.
 const USERS: [(usize, usize); 2] = [(1, 2_000), (300, 20)];
 
-/// Measures the command and its peers in turn, and prints a table.
+/// Measures the command and the other commands in turn, and prints a table.
 pub fn print() -> Result<(), Failure> {
     let shmkey = env::current_exe()?.with_file_name("shmkey");
     if !shmkey.exists() {
@@ -36,7 +36,7 @@ pub fn print() -> Result<(), Failure> {
     let made: Result<Vec<Segment>, _> = (0..SEGMENTS).map(|_| options.open(Key::PRIVATE)).collect();
     let made = made?;
 
-    println!("| {SEGMENTS} segments | attached by | peer | shmkey | ratio (quartiles) |");
+    println!("| {SEGMENTS} segments | attached by | other | shmkey | ratio (quartiles) |");
     println!("|---|---|--:|--:|--:|");
     for (processes, each) in USERS {
         let _users: Vec<User> = (0..processes)

@@ -55,7 +55,7 @@ impl<const WAITS: bool> peers::Receiver for Receiver<WAITS> {
     }
 }
 
-/// A ring whose messages are sent and received so many at a time.
+/// A ring whose messages are sent and received this many at a time.
 pub struct Batches<const MESSAGES: usize>(OneSender);
 
 type OneSender = Ring<true, false>;
@@ -185,7 +185,7 @@ impl peers::Receiver for PollingReceiver {
     }
 }
 
-/// So many rings, from one of which after the other a message comes. The receiver waits for all of them.
+/// This many rings, each of which gets a message in turn. The receiver waits for all of them.
 pub struct Any<const COUNT: usize>([shmkey::Ring; COUNT]);
 
 pub struct AnySender<const COUNT: usize>([shmkey::Sender; COUNT], usize);
@@ -307,7 +307,7 @@ impl latest::Publisher for shmkey::Publisher<Value> {
 /// An operation that makes no system call while no thread waits.
 pub struct FastPath {
     pub name: &'static str,
-    /// Repeats the operation so many times.
+    /// Repeats the operation this many times.
     pub walk: Box<dyn Fn(u64) -> Result<(), Failure>>,
 }
 

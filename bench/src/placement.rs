@@ -138,7 +138,7 @@ fn computing() -> f64 {
     (0..16).map(|_| piece()).fold(f64::INFINITY, f64::min)
 }
 
-/// Prints a probe each second, for ever.
+/// Prints a probe each second, without end.
 pub fn watch(cpus: Cpus) -> Result<(), Failure> {
     loop {
         let probe = Probe::take(cpus)?;

@@ -88,7 +88,7 @@ impl Entry {
         }
     }
 
-    /// Adds a goal: at most so many times what `against` takes.
+    /// Adds a goal: at most this many times what `against` takes.
     pub fn at_most(mut self, at_most: f64, against: Against) -> Entry {
         self.goals.push(Goal { against, at_most });
         self

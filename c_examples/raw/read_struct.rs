@@ -51,7 +51,7 @@ fn run(key_file: OsString) -> support::Outcome {
     Ok(segment.remove()?)
 }
 
-/// A number with six decimals, as C's `%.6f` writes it: it has two kinds of "no number".
+/// A number with six decimals, as C's `%.6f` writes it, which distinguishes `nan` and `-nan`.
 fn as_c_prints(number: f64) -> String {
     match (number.is_nan(), number.is_sign_negative()) {
         (true, true) => "-nan".into(),

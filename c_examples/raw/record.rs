@@ -32,7 +32,7 @@ impl Record {
         bytes
     }
 
-    /// The other way round. Every pattern of bytes is a record.
+    /// Returns the record in these bytes. Every pattern of bytes is a record.
     pub fn from_bytes(bytes: &[u8; Record::SIZE]) -> Record {
         // SAFETY: integers, a float and bytes: any bytes make a valid record, and there are as many
         // as it has.

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         stopped = pause_or_stop(&signals, interval);
     }
 
-    /* The last one out removes the segment; but a message stays until a receiver has come. */
+    /* The last process removes the segment. But a message that no receiver has read stays. */
     if (shm_get_status(id, &status) != 0 || shm_detach(shared) != 0) {
         fail("sender", -1);
     }

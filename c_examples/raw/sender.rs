@@ -42,7 +42,7 @@ fn run(count: u64, interval: Duration) -> support::Outcome {
         }
     }
 
-    // The last one out removes the segment; but a message stays until a receiver has come.
+    // The last process removes the segment. But a message that no receiver has read stays.
     let receiver_came = segment.status()?.lpid != process::id() as i32;
     shared.detach()?;
     if stopped || receiver_came {

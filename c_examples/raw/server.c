@@ -19,14 +19,14 @@ int main(void)
         fail("server", id);
     }
 
-    /* The first byte last: a client that sees it sees the others, too. */
+    /* The first byte is stored last, so a client that reads it can read the others, too. */
     memcpy(shared + 1, message + 1, sizeof message - 1);
     __atomic_store_n(shared, message[0], __ATOMIC_RELEASE);
     printf("Data written in memory: %s\n", message);
     printf("Waiting for client...\n");
     printed = output_arrived();
 
-    /* The client's sign is a star in the place of the first byte. A plain segment can only be asked again and again. */
+    /* The client answers by a star in the first byte. A plain segment gives no way to wait for that but to poll. */
     while (printed && !read_by_client && !pause_or_stop(&signals, 0.001)) {
         read_by_client = __atomic_load_n(shared, __ATOMIC_ACQUIRE) == '*';
     }

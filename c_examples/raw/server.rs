@@ -26,20 +26,21 @@ fn run() -> support::Outcome {
         .open(Key::from_path(".", i32::from(b'C'))?)?;
     let shared = support::attach(&segment)?;
 
-    // The first byte last: a client that sees it sees the others, too.
+    // The first byte is stored last, so a client that reads it can read the others, too.
     shared.write_at(1, &[&MESSAGE.as_bytes()[1..], b"\0"].concat())?;
     fence(Ordering::Release);
     shared.write_at(0, &MESSAGE.as_bytes()[..1])?;
     let read_by_client = wait_for_client(&shared, &signals);
     shared.detach()?;
     segment.remove()?;
-    match read_by_client? {
-        true => Ok(()),
-        false => Err("stopped by a signal before a client came".into()),
+    if read_by_client? {
+        Ok(())
+    } else {
+        Err("stopped by a signal before a client came".into())
     }
 }
 
-/// True when a client has read, false when the program is asked to stop.
+/// Waits until a client has read the message. Returns false if the program is asked to stop.
 fn wait_for_client(
     shared: &Attachment,
     signals: &StopSignals,
@@ -50,8 +51,7 @@ fn wait_for_client(
         "Data written in memory: {MESSAGE}\nWaiting for client...\n"
     )?;
     out.flush()?;
-    // The client's sign is a star in the place of the first byte. A plain segment can only be asked
-    // again and again.
+    // The client answers by a star in the first byte. A plain segment gives no way to wait for that but to poll.
     loop {
         let mut first = [0];
         shared.read_at(0, &mut first)?;

@@ -20,7 +20,8 @@ int main(void)
         return EXIT_FAILURE;
     }
 
-    /* Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended later no half of a text. */
+    /* Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+       one that is stopped later leaves no partial text. */
     hold_stop_signals(&signals);
     id = shm_open_key("shmfile", 115, SIZE, SHMKEY_CREATE | 0600);
     shared = id < 0 ? NULL : shm_attach(id, 0);

@@ -29,8 +29,8 @@ fn run() -> support::Outcome {
         return Err(reason.into());
     }
 
-    // Only now: a program that is ended at the prompt leaves nothing behind, and one that is ended
-    // later no half of a text.
+    // Created only now, with the stop signals blocked: a program that is stopped at the prompt leaves no segment, and
+    // one that is stopped later leaves no partial text.
     let signals = StopSignals::hold();
     let segment = Segment::options()
         .create(true)

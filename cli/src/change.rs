@@ -41,7 +41,7 @@ pub fn owner_and_group(options: &Owner) -> Result<(), Failure> {
 }
 
 impl Targets {
-    /// Changes each segment, and goes on after one that cannot be changed.
+    /// Changes each segment, and continues after one that cannot be changed.
     fn each(&self, change: impl Fn(&Segment) -> Result<(), shmkey::Error>) -> Result<(), Failure> {
         crate::output::each(&self.segments, |target| {
             let segment = Segment::from_id(target.status()?.id);

@@ -115,9 +115,9 @@ enum Command {
     ///
     /// Waits for the lock, runs the command, unlocks the mutex when the command has ended, and returns its exit status.
     Lock(lock::Options),
-    /// Show the list of segments live
+    /// Show the list of segments, and keep it up to date
     Top(top::Options),
-    /// Show the bytes of a segment live, and highlight changes
+    /// Show the bytes of a segment as they change, and highlight changes
     Watch(watch::Options),
     /// Draw which process has which segment attached
     Map(map::Options),

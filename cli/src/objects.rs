@@ -74,7 +74,7 @@ pub struct Seen {
     pub attached: bool,
 }
 
-/// How much of a segment is searched: so many pages that have memory, in so many bytes from the beginning.
+/// How much of a segment is searched: this many pages that have memory, in this many bytes from the beginning.
 struct Bounds {
     pages: usize,
     span: u64,

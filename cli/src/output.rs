@@ -71,7 +71,7 @@ pub fn complain(what: impl fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{red}shmkey:{red:#} {what}");
 }
 
-/// Calls `act` for each, prints what it returns, and goes on after a failure.
+/// Calls `act` for each, prints what it returns, and continues after a failure.
 pub fn each<T>(
     all: &[T],
     mut act: impl FnMut(&T) -> Result<String, Failure>,

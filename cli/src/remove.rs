@@ -103,7 +103,7 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} is attached by {}; shmkey remove {id} removes it all the same",
+            "the segment {target} is attached by {}; shmkey remove {id} removes it nevertheless",
             users(id)?
         )));
     }

@@ -3,7 +3,7 @@
 import shmkey
 from support import Failed, Stopped, hold_stop_signals, run, say, stoppable
 
-# As the server says.
+# The same as in the server.
 CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
 
 
@@ -14,7 +14,7 @@ def main():
     messages = shmkey.Ring.open(shmkey.Within(segment, 0), CAPACITY)
     answers = shmkey.Ring.open(shmkey.Within(segment, ANSWERS), CAPACITY)
     with messages, answers:
-        # Either fails while another client lives. From now on the server is notified if this process dies.
+        # Either call fails while another client is live. From now on the server is notified if this process dies.
         messages.begin_receiving()
         answers.begin_sending()
         try:
@@ -23,12 +23,13 @@ def main():
         except shmkey.Closed:
             raise Failed("another client has read the message already")
         except shmkey.PeerDied:
-            segment.remove()  # no other process does it
+            segment.remove()  # no other process will
             raise Failed("the server was killed before it sent its message; start it again")
         except Stopped:
             raise Failed("stopped by a signal before there was a message")
         answers.send(b"*", timeout=0)
-        # The server ends when it has the answer, and removes the segment; if it is dead, this program does.
+        # The server ends when it has the answer, and removes the segment. If the server is dead, this program removes
+        # it.
         try:
             with stoppable():
                 messages.peek()

@@ -10,8 +10,8 @@ WRITTEN, SIZE = 1024, 2048
 
 
 def main():
-    # A child has what its parent has attached and opened, so that no key is needed: removed at once, the segment goes with
-    # the last process, however that one ends.
+    # A child inherits what its parent has attached and opened, so no key is needed. The segment is removed at once, so
+    # the kernel destroys it when the last process ends, even if that is killed.
     segment = shmkey.Segment.open(None, SIZE)
     try:
         shared = segment.attach()

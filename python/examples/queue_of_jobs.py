@@ -28,7 +28,7 @@ class Queue:
 
         def condition():
             if guard.owner_died:
-                # Each number is whole, and no two of them must agree.
+                # Each number is whole, and none depends on another.
                 guard.mark_consistent()
             return is_ready(*guard.value)
 

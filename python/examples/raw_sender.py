@@ -22,7 +22,7 @@ def main():
                     pause(interval)
         except Stopped:
             stopped = True
-        # The last one out removes the segment; but a message stays until a receiver has come.
+        # The last process removes the segment. But a message that no receiver has read stays.
         receiver_came = segment.status().lpid != os.getpid()
     if stopped or receiver_came:
         remove_if_last(segment)

@@ -11,11 +11,11 @@ def main():
     segment = shmkey.Segment.open(shmkey.File(".", "C"), 1024, create=True)
     try:
         with segment.attach() as shared, stoppable():
-            # The first byte last: a client that sees it sees the others, too.
+            # The first byte is stored last, so a client that reads it can read the others, too.
             shared.data[1 : len(MESSAGE) + 1] = MESSAGE[1:] + b"\0"
             shared.data[0] = MESSAGE[0]
             say(b"Data written in memory: ", MESSAGE, b"\nWaiting for client...")
-            # The client's sign is a star in the place of the first byte. A plain segment can only be asked again and again.
+            # The client answers by a star in the first byte. A plain segment gives no way to wait for that but to poll.
             while shared.data[0] != ord("*"):
                 pause(0.001)
     except Stopped:

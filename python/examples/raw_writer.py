@@ -12,7 +12,7 @@ def main():
         raise Failed("the line has a NUL byte in it, which would end it for the reader")
     if len(line) > SIZE:
         raise Failed(f"the line has {len(line)} bytes, and the segment holds {SIZE}")
-    # Only now: a program that is ended at the prompt leaves nothing behind.
+    # Created only now: a program that is stopped at the prompt leaves no segment.
     segment = shmkey.Segment.open(shmkey.File("shmfile", 115), SIZE, create=True)
     text = (line + b"\0")[:SIZE]
     with segment.attach() as shared:

@@ -10,7 +10,7 @@ from support import Failed, Stopped, hold_stop_signals, run, say, stoppable
 
 def main():
     key_file, count = (*sys.argv[1:], *("/tmp/shmfile", "1")[len(sys.argv) - 1 :])
-    # What has another size or layout is an error, before anything of it is read.
+    # An object of another size or layout is an error before any of it is read.
     hold_stop_signals()
     with shmkey.Latest.open(shmkey.File(key_file, "R"), RECORD, layout=LAYOUT, create=False) as latest:
         try:

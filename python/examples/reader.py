@@ -11,7 +11,8 @@ def main():
     try:
         with ring, stoppable():
             while True:
-                # When the message is released, it is gone, whatever happens to this process.
+                # The message is released after it was printed: if this process is killed before, the next reader gets
+                # the line.
                 with ring.peek() as line:
                     say(b"Data read from memory: ", line)
     except shmkey.Closed:  # the writer has ended, and all was read

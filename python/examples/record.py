@@ -20,12 +20,12 @@ FIELDS = [
     ("battery", "u1"),
     ("name", "u1", 32),
 ]
-# align: the fields lie as C lays them out.
+# align: the fields have the layout of the struct in C.
 RECORD = numpy.dtype(FIELDS, align=True)
 
 
 def lines(record):
-    """The fields by name, as read_struct prints them."""
+    """Returns the fields by name, as read_struct prints them."""
     place = ", ".join(six_decimals(number) for number in record["place"])
     head = f"id: {record['id']}\ntemperature: {six_decimals(record['temperature'])}\nname: "
     tail = (

@@ -9,7 +9,7 @@ from support import Stopped, hold_stop_signals, pause, remove_if_last, repeat_ar
 def is_left_empty(segment):
     """Returns whether no process has the ring open, and all messages are received."""
     try:
-        # A process that still has it open is the last one out.
+        # Another process still has it open, and will be the last one.
         if segment.status().nattch != 0:
             return False
         with shmkey.Ring.open(shmkey.Within(segment)) as ring:
@@ -30,7 +30,7 @@ def main():
                 pause(interval)
             stays = True
     finally:
-        # The last one out removes the segment; but what was not received stays.
+        # The last process removes the segment. But messages that were not received stay.
         if not stays or is_left_empty(segment):
             remove_if_last(segment)
 

@@ -23,7 +23,7 @@ def main():
         latest.close()
         remove_if_mine(segment)
         raise
-    # The last one out removes the segment; but a message stays until a receiver has come.
+    # The last process removes the segment. But a message that no receiver has read stays.
     receiver_came = segment.status().lpid != os.getpid()
     latest.close()
     if stopped or receiver_came:

@@ -5,13 +5,14 @@ import os
 import shmkey
 from support import Failed, Stopped, hold_stop_signals, run, say, stoppable
 
-# Two rings in one segment: one for the message at its start, and one for the client's answer. The client gives the same.
+# Two rings in one segment: one for the message at its start, and one for the client's answer. The client uses the same
+# numbers.
 CAPACITY, ANSWERS, SIZE = 1024, 4096, 8192
 MESSAGE = b"Hello from the other side!"
 
 
 def open_as_server():
-    """Opens both rings, which fails while another server lives."""
+    """Opens both rings, which fails while another server is live."""
     segment = shmkey.Segment.open(shmkey.File(".", "C"), SIZE, create=True)
     messages = shmkey.Ring.open(shmkey.Within(segment, 0), CAPACITY)
     answers = shmkey.Ring.open(shmkey.Within(segment, ANSWERS), CAPACITY)
@@ -24,7 +25,7 @@ def main():
     hold_stop_signals()
     segment, messages, answers = open_as_server()
     while segment.status().cpid != os.getpid():
-        # A server that was killed has left this, with its messages and its client's.
+        # A killed server has left this segment, with its messages and those of its client.
         segment.remove()
         segment, messages, answers = open_as_server()
     try:

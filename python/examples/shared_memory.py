@@ -7,7 +7,8 @@ from support import Failed, c_string, run, say
 
 
 def main():
-    # Removed as soon as it is attached, it goes with the last process that has it, however that one ends.
+    # The segment is removed as soon as it is attached, so the kernel destroys it when the last process ends, even if
+    # that is killed.
     segment = shmkey.Segment.open(None, 4096)
     with segment.attach() as shared:
         segment.remove()

@@ -1,4 +1,4 @@
-"""What several of these programs need: to explain a failure, to read arguments, and to stop at a signal."""
+"""What several of these programs share: explaining a failure, reading arguments, and stopping at a signal."""
 
 import math
 import os
@@ -14,7 +14,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """One of these signals has come. It ends a wait, too."""
+    """One of the stop signals has arrived. It ends a wait, too."""
 
 
 class Failed(Exception):
@@ -22,10 +22,10 @@ class Failed(Exception):
 
 
 def run(main):
-    """Runs a program; prints why it failed, if it did. One that is stopped has ended well."""
+    """Runs a program, and prints why it failed, if it did. A program that is stopped by a signal has succeeded."""
 
     def stop(number, frame):
-        # Once: the program is cleaning up from then on.
+        # Only once: from now on, the program is cleaning up.
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped
@@ -41,14 +41,14 @@ def run(main):
 
 
 def hold_stop_signals():
-    """Holds signals back until a block that can be stopped, so that none comes between opening something and being ready
+    """Blocks the stop signals until a `stoppable` block, so that none arrives between opening an object and being ready
     to remove it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 @contextmanager
 def stoppable():
-    """Lets signals stop this block. Before and after it they are held back, so that cleaning up is not interrupted."""
+    """Lets signals stop this block. Before and after it they are blocked, so that they do not interrupt cleaning up."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         yield
@@ -103,7 +103,7 @@ def remove_if_mine(segment):
 
 
 def six_decimals(number):
-    """Returns a number as C's "%.6f" writes it: it has two kinds of "no number"."""
+    """Returns a number as C's "%.6f" writes it, which distinguishes nan and -nan."""
     number = float(number)
     if math.isnan(number):
         return "-nan" if math.copysign(1, number) < 0 else "nan"

@@ -6,7 +6,7 @@ from support import Failed, Stopped, ask_for_line, hold_stop_signals, remove_if_
 
 def main():
     line = ask_for_line()
-    # Only now: a program that is ended at the prompt leaves nothing behind.
+    # Created only now: a program that is stopped at the prompt leaves no segment.
     hold_stop_signals()
     ring = shmkey.Ring.open(shmkey.File("shmfile", 115), 8192)
     segment = ring.segment

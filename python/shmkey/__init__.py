@@ -1,4 +1,4 @@
-"""System V shared memory, and what processes share in it: the Python package of shmkey.
+"""System V shared memory, and objects that processes share in it: the Python package of shmkey.
 
     import shmkey
 
@@ -8,9 +8,12 @@
     for order in shmkey.Ring.open("orders"):   # in another process, in Python, C, C++ or Rust
         print(order)
 
-Every call that can wait takes ``timeout=`` in seconds: None waits without limit, and 0 does not wait. A signal handler
-runs during a wait, and Ctrl-C ends it. A call that fails raises an exception derived from OSError, with ``errno`` and
-the sentence that ``shm_last_error()`` returns in C.
+Every call that can wait takes ``timeout=`` in seconds: None waits without limit, and 0 does not wait. Signal handlers
+run during a wait, and Ctrl-C ends it. A failure of the library raises an exception derived from ``shmkey.Error``: an
+OSError with the ``errno`` and the text that C gets.
+
+A child made by fork may use its parent's handles, but does not have its roles, locks, slots and messages. A signal
+handler may use every object; the side of a handle whose call it has interrupted raises ``shmkey.Busy``.
 """
 
 from ._core import Attachment, Canceller, Message, Slot

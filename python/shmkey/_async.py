@@ -5,15 +5,15 @@ from typing import Any, Callable, Dict, List, Tuple, TypeVar
 
 T = TypeVar("T")
 
-# The tasks that wait for a descriptor in a loop, which knows one reader for each.
+# The tasks that wait, by loop and descriptor: a loop has one reader for each descriptor.
 _waiting: Dict[Tuple[int, int], List["asyncio.Future[None]"]] = {}
 
 
 async def retry(object: Any, attempt: Callable[[], T]) -> T:
-    """Calls ``attempt``, which does not wait, each time that the object may be ready, until it does not raise
-    BlockingIOError.
+    """Calls ``attempt``, which must not wait, each time that the object may be ready, until it does not raise
+    BlockingIOError. Returns its result.
 
-    A task that is cancelled has received nothing: between a successful attempt and the return there is no await.
+    A task that is cancelled has received nothing: there is no await between a successful attempt and the return.
     """
     while True:
         try:

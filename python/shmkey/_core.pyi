@@ -1,4 +1,4 @@
-"""The types of the extension module. ``Buffer`` stands for everything with contiguous bytes."""
+"""The types of the extension module. ``Buffer`` is any object with contiguous bytes."""
 
 from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
 

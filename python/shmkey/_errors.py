@@ -1,10 +1,10 @@
-"""The exceptions: one class for each kind of error that a program handles, below the class that Python has for it."""
+"""The exceptions: one class for each kind of error that programs handle, derived from Python's class for that errno."""
 
 import errno
 
 
 class Error(OSError):
-    """A call of the library has failed. ``errno`` and the text are those of C."""
+    """A call of the library failed. ``errno`` and the text are those of C."""
 
 
 class WouldBlock(Error, BlockingIOError):
@@ -12,7 +12,7 @@ class WouldBlock(Error, BlockingIOError):
 
 
 class TimedOut(Error, TimeoutError):
-    """It did not happen before the timeout (ETIMEDOUT)."""
+    """What the call waited for did not happen before the timeout (ETIMEDOUT)."""
 
 
 class Cancelled(Error):
@@ -20,23 +20,24 @@ class Cancelled(Error):
 
 
 class Closed(Error, BrokenPipeError):
-    """The other side has released its role, and there is nothing left to receive or no room (EPIPE)."""
+    """The other side has released its role, and there is no message left, or no room (EPIPE)."""
 
 
 class PeerDied(Error):
-    """The other side has died (EOWNERDEAD)."""
+    """The process on the other side died, and there is no message left, or no room (EOWNERDEAD)."""
 
 
 class Busy(Error):
-    """Another process or thread has this role (EBUSY)."""
+    """Another handle has this role, or another thread is using this side of the handle (EBUSY)."""
 
 
 class NotOwner(Error, PermissionError):
-    """This thread does not have the lock, the slot or the message (EPERM)."""
+    """This thread does not have the lock, the slot or the message; the handle is not subscribed; or the user may not
+    change or remove the segment (EPERM)."""
 
 
 class PermissionDenied(Error, PermissionError):
-    """The mode of the segment does not allow it (EACCES)."""
+    """The mode of the segment, or of a folder, does not allow it (EACCES)."""
 
 
 class NotFound(Error, FileNotFoundError):
@@ -44,11 +45,11 @@ class NotFound(Error, FileNotFoundError):
 
 
 class AlreadyExists(Error, FileExistsError):
-    """The segment exists, and was to be created (EEXIST)."""
+    """The segment exists, and the call asked for a new one (EEXIST)."""
 
 
 class Removed(Error):
-    """The segment was removed (EIDRM)."""
+    """The segment was removed and destroyed (EIDRM)."""
 
 
 class WrongKind(Error):
@@ -64,7 +65,7 @@ class TooLong(Error):
 
 
 class Overtaken(Error):
-    """The sender has overwritten what was read (ESTALE)."""
+    """The sender has dropped the message that was read, or the publisher has dropped this subscriber (ESTALE)."""
 
 
 class Deadlock(Error):
@@ -97,5 +98,5 @@ _CLASSES = {
 
 
 def of_errno(number: int, text: str) -> Error:
-    """Makes the exception for an errno."""
+    """Returns the exception for an errno."""
     return _CLASSES.get(number, Error)(number, text)

@@ -1,4 +1,4 @@
-"""Mutexes, reader-writer locks and condition variables, and the guards that hold them."""
+"""Mutexes, reader-writer locks and condition variables, and the guards of locks."""
 
 import errno
 import time
@@ -12,7 +12,10 @@ from ._values import ValueType
 
 
 class Guard:
-    """A lock that this thread has, and the access to the value. ``with`` unlocks it at the end."""
+    """A lock that this thread has, and the access to its value. ``with`` unlocks it at the end.
+
+    ``owner_died`` is true if the last owner died while it had the lock: the value may be half changed.
+    """
 
     __slots__ = ("owner_died", "_lock", "_lease", "_read_only", "_is_held")
 
@@ -24,9 +27,9 @@ class Guard:
 
     @property
     def data(self) -> memoryview:
-        """The bytes of the value in place, as a memoryview, which is released when the lock is."""
+        """The bytes of the value in place, as a memoryview, which is released when the lock is unlocked."""
         if not self._is_held:
-            raise ValueError("the lock is released")
+            raise ValueError("the lock was unlocked")
         if self._lease is None:
             self._lease = self._lock.lease(self._read_only)
         data: memoryview = self._lease.data
@@ -43,15 +46,16 @@ class Guard:
         self.data[:] = data
 
     def mark_consistent(self) -> None:
-        """Marks the value as consistent, after ``owner_died`` and a repair. Without it, unlocking loses the value."""
+        """Marks the value as consistent, after ``owner_died`` and a repair. If this is not called, the value is lost
+        when the lock is unlocked: later calls raise NotRecoverable."""
         self._lock.consistent()
         self.owner_died = False
 
     def unlock(self) -> None:
-        """Unlocks. Does nothing if it is unlocked.
+        """Unlocks the lock. Does nothing if it is unlocked already.
 
-        Raises BufferError if a view of the value other than ``data`` exists. The lock is released nevertheless, so what
-        the view shows may be half changed.
+        Raises BufferError if a view of the value other than ``data`` exists. The lock is unlocked nevertheless, so the
+        view may show a half changed value.
         """
         if self._is_held:
             self._is_held = False
@@ -71,7 +75,7 @@ class Guard:
         try:
             self.unlock()
         except (OSError, ValueError, BufferError):
-            pass  # another thread has it, or the handle is closed
+            pass  # another thread has the lock, or the handle is closed
 
 
 L = TypeVar("L", bound="_Lock")
@@ -90,14 +94,15 @@ class _Lock(Valued, _core.Lock):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> L:
-        """Opens the lock around a value, or creates it with a value whose bytes are 0. All processes give the same size
-        and layout. The arguments and the exceptions are those of ``Latest.open``.
+        """Opens the lock, or creates it around a value whose bytes are 0. All processes give the same size and layout.
+        The arguments and the exceptions are those of ``Latest.open``.
         """
         return cls._of(fields(place, wait, owner), type, layout, flags(create, mode))
 
 
 class Mutex(_Lock):
-    """A robust mutex around a value: one thread of one process has it at a time, and it survives that thread's death.
+    """A robust mutex around a value: one thread of one process has it at a time, and the value survives the death of
+    that thread.
 
     >>> mutex = shmkey.Mutex.open("account", "q")
     >>> with mutex as guard:      # locks it; mutex.lock(timeout=1) has a timeout
@@ -111,15 +116,16 @@ class Mutex(_Lock):
     _guard: Any = None
 
     def lock(self, timeout: Optional[float] = None) -> Guard:
-        """Locks the mutex for this thread; waits for it. Returns a Guard.
+        """Locks the mutex for this thread; waits while another thread has it. Returns a Guard.
 
-        Raises TimeoutError, BlockingIOError if timeout is 0, Deadlock if this thread has it, NotRecoverable, Cancelled.
+        Raises TimeoutError, BlockingIOError if timeout is 0, Deadlock if this thread has the lock already,
+        NotRecoverable if the value is lost, and Cancelled.
         """
         return Guard(self, False, self.acquire(True, timeout))
 
     def __enter__(self) -> Guard:
         guard = self.lock()
-        self._guard = guard  # one thread at a time has the lock, and comes here
+        self._guard = guard  # safe: only the thread that has the lock is here
         return guard
 
     def __exit__(self, *exception: Any) -> None:
@@ -128,7 +134,7 @@ class Mutex(_Lock):
 
 
 class RwLock(_Lock):
-    """A robust reader-writer lock around a value: up to 64 threads read it at a time, or one changes it.
+    """A robust reader-writer lock around a value: up to 64 threads read it at a time, or one thread changes it.
 
     >>> limits = shmkey.RwLock.open("limits", "2I")
     >>> with limits.read() as guard:
@@ -138,11 +144,11 @@ class RwLock(_Lock):
     _kind = (False,)
 
     def read(self, timeout: Optional[float] = None) -> Guard:
-        """Locks it for reading; waits for that. Raises what ``Mutex.lock`` raises."""
+        """Locks for reading; waits while another thread has the lock for writing. Raises what ``Mutex.lock`` raises."""
         return Guard(self, True, self.acquire(False, timeout))
 
     def write(self, timeout: Optional[float] = None) -> Guard:
-        """Locks it for writing; waits for that. Raises what ``Mutex.lock`` raises."""
+        """Locks for writing; waits while other threads have the lock. Raises what ``Mutex.lock`` raises."""
         return Guard(self, False, self.acquire(True, timeout))
 
 
@@ -169,10 +175,11 @@ class Condvar(Handle, _core.Condvar):
         return cls._open(fields(place, wait, owner), flags(create, mode))
 
     def wait(self, guard: Guard, timeout: Optional[float] = None) -> bool:
-        """Unlocks the mutex, waits for a notification, and locks the mutex again. Returns false at the timeout. A wait may
-        also end without a notification: check the condition again, or use ``wait_for``.
+        """Unlocks the mutex, waits for a notification, and locks the mutex again. Returns False at the timeout. A wait
+        may also end without a notification: check the condition again, or use ``wait_for``. The timeout limits the wait
+        for a notification, not the wait for the mutex.
 
-        Raises Cancelled, and then the thread has the lock; NotOwner or NotRecoverable, and then it does not.
+        Raises Cancelled, after which the thread has the lock; NotOwner or NotRecoverable, after which it does not.
         """
         try:
             in_time, guard.owner_died = self.wait_once(guard._lock, timeout)
@@ -182,7 +189,7 @@ class Condvar(Handle, _core.Condvar):
         return in_time
 
     def wait_for(self, guard: Guard, condition: Callable[[], Any], timeout: Optional[float] = None) -> bool:
-        """Waits until ``condition()`` returns something true. Returns whether it does; false at the timeout."""
+        """Waits until ``condition()`` returns a true value, and returns True; returns False at the timeout."""
         end = None if timeout is None else time.monotonic() + timeout
         while not condition():
             left = None if end is None else max(0.0, end - time.monotonic())

@@ -11,7 +11,7 @@ from ._values import Codec, ValueType, codec
 _MANY_SENDERS, _DROP_OLDEST, _LOSSY = 1 << 16, 1 << 17, 1 << 18
 
 
-# The classes of the extension module come from the class that is beside these among the bases.
+# For type checkers only. At run time, each class gets these methods from its other base, in the extension module.
 if TYPE_CHECKING:
     from ._core import Object, Stream
 else:
@@ -21,7 +21,7 @@ H = TypeVar("H", bound="Handle")
 
 
 class Handle(Object):
-    """What all objects have in common. ``with`` closes the handle, except that of a mutex, which it locks."""
+    """What all objects have in common. ``with`` closes the handle; ``with`` on a mutex locks it instead."""
 
     # The arguments with which another process opens the same object.
     _opened: Tuple[Any, ...]
@@ -44,7 +44,8 @@ class Handle(Object):
         self.close()
 
     def __reduce__(self) -> Any:
-        """Has another process open the same object, for multiprocessing. A role does not pass to it."""
+        """Lets multiprocessing pass a handle: the other process opens the same object, without the roles of this
+        handle."""
         return type(self)._open, self._opened
 
     def __repr__(self) -> str:
@@ -58,7 +59,7 @@ V = TypeVar("V", bound="Valued")
 class Valued(Handle):
     """An object around a value of a type."""
 
-    # What the extension's class takes in front of the place.
+    # The arguments of the extension's class before the place.
     _kind: Tuple[Any, ...] = ()
     _codec: Codec
 
@@ -75,7 +76,8 @@ class Valued(Handle):
 
 class _Stream(Handle, Stream):
     async def recv_async(self) -> bytes:
-        """Receives a message in a task of asyncio; waits for it. A task that is cancelled has received nothing."""
+        """Receives a message in a task of asyncio; waits for it. A task that is cancelled has received nothing. Raises
+        what ``recv`` raises."""
         return await _async.retry(self, lambda: self.recv(0))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -87,12 +89,13 @@ class _Stream(Handle, Stream):
 
 
 class Ring(_Stream, _core.Ring):
-    """Messages from one process to another, in order and without loss.
+    """Messages from one or many processes to one process, in order and without loss.
 
-    The first handle that sends becomes the sender, and the first one that receives the receiver, until it is closed or
-    releases the role, or its process ends. Iteration receives messages until the senders have released their roles.
+    The first handle that sends becomes the sender, and the first one that receives becomes the receiver, until it is
+    closed or releases the role, or its process ends. Iteration receives messages until all senders have released their
+    roles.
 
-    One thread at a time sends with a handle, while another one may receive with it; a third one gets ``shmkey.Busy``.
+    One thread at a time sends with a handle, and one receives; another thread gets ``shmkey.Busy``.
     """
 
     @classmethod
@@ -111,9 +114,10 @@ class Ring(_Stream, _core.Ring):
         """Opens the ring, or creates it. All processes give the same capacity and options.
 
         ``capacity`` is the length of the longest message and the room for all messages, in bytes: 64 or more. 0 opens a
-        ring that exists, whatever its capacity and options are. ``many_senders`` allows up to 64 senders.
-        ``drop_oldest`` has a sender without room drop the oldest messages. ``wait`` is how long to wait for a process
-        that is creating the ring, in seconds; ``owner`` is the user id that must own the segment.
+        ring that exists, whatever its capacity and options are. ``many_senders`` allows up to 64 senders. With
+        ``drop_oldest``, a sender without room drops the oldest messages instead of waiting. ``create`` creates a ring
+        that is missing, with the permission bits ``mode``. ``wait`` is how long to wait for a process that is creating
+        the ring, in seconds; None waits without limit. ``owner`` is the id of the user who must own the segment.
 
         Raises NotFound, WrongKind, WrongLayout, PermissionDenied, TimedOut, or Error with another errno of
         shm_ring_open(3).
@@ -126,9 +130,9 @@ class Ring(_Stream, _core.Ring):
 class Broadcast(_Stream, _core.Broadcast):
     """Messages from one process to up to 64 subscribers, each of which receives all of them in order.
 
-    The first handle that publishes becomes the publisher. A handle subscribes by ``subscribe()``. The publisher of a
-    lossless broadcast waits for the slowest subscriber; that of a lossy one overwrites the oldest messages, and
-    ``missed`` counts those that a subscriber did not get.
+    The first handle that publishes becomes the publisher, until it is closed or releases the role, or its process ends.
+    A handle subscribes by ``subscribe()``. The publisher of a lossless broadcast waits for the slowest subscriber; that
+    of a lossy one overwrites the oldest messages, and ``missed`` counts those that a subscriber did not get.
     """
 
     publish = _core.Stream.send
@@ -151,15 +155,16 @@ class Broadcast(_Stream, _core.Broadcast):
     ) -> "Broadcast":
         """Opens the broadcast, or creates it. All processes give the same capacity and options.
 
-        ``lossy`` has the publisher never wait. A lossy broadcast can be opened ``read_only``. The other arguments and
-        the exceptions are those of ``Ring.open``.
+        The publisher of a ``lossy`` broadcast never waits. A lossy broadcast can be opened ``read_only``, to subscribe.
+        The other arguments and the exceptions are those of ``Ring.open``.
         """
         how = flags(create and capacity != 0 and not read_only, mode, read_only)
         return cls._open(fields(place, wait, owner), capacity, _LOSSY if lossy else 0, how)
 
 
 class Semaphore(Handle, _core.Semaphore):
-    """A count that ``post()`` raises and ``wait()`` lowers. It survives the death of any process."""
+    """A count that ``post()`` raises and ``wait()`` lowers. It survives the death of any process; a count that a dead
+    process has taken stays taken."""
 
     @classmethod
     def open(
@@ -172,18 +177,21 @@ class Semaphore(Handle, _core.Semaphore):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> "Semaphore":
-        """Opens the semaphore, or creates it with the count ``first``. The other arguments are those of ``Ring.open``."""
+        """Opens the semaphore, or creates it with the count ``first``, 0 to 2147483647. The other arguments and the
+        exceptions are those of ``Ring.open``."""
         return cls._open(fields(place, wait, owner), first, flags(create, mode))
 
     async def wait_async(self) -> None:
-        """Lowers the count by one in a task of asyncio; waits while it is 0."""
+        """Lowers the count by one in a task of asyncio; waits while it is 0. A task that is cancelled has lowered
+        nothing."""
         await _async.retry(self, lambda: self.wait(0))
 
 
 class Latest(Valued, _core.Latest):
-    """The newest value of something: one process publishes it, any number read it, and none waits for another.
+    """The newest value of something: one process publishes it, any number of processes read it, and none waits for
+    another.
 
-    ``seen`` is the version of the value that this handle has read last, 0 for none.
+    ``seen`` is the version of the value that this handle has read last; 0 if it has read none.
     """
 
     seen = 0
@@ -203,22 +211,23 @@ class Latest(Valued, _core.Latest):
     ) -> "Latest":
         """Opens the latest value, or creates it. All processes give the same size and layout.
 
-        ``type`` is what a value is: a number of bytes, a format of ``struct`` such as ``"<2d"``, or a NumPy dtype.
-        ``layout`` is a name for it, the same in C, C++, Rust and Python. The other arguments and the exceptions are
-        those of ``Ring.open``.
+        ``type`` is the type of a value: a number of bytes, a format of ``struct`` such as ``"<2d"``, or a NumPy dtype.
+        ``layout`` is a name for it, at most 128 bytes, the same in all processes. ``read_only`` opens one that exists
+        for reading only. The other arguments and the exceptions are those of ``Ring.open``.
         """
         how = flags(create and not read_only, mode, read_only)
         return cls._of(fields(place, wait, owner), type, layout, how)
 
     def publish(self, value: Any) -> None:
-        """Publishes a value. The first handle that publishes is the publisher until it is closed, or its process ends.
+        """Publishes a value, and wakes the processes that wait for one. The first handle that publishes is the
+        publisher until it is closed, or its process ends.
 
-        Raises Busy if another process is the publisher.
+        Raises Busy if another handle is the publisher, PermissionDenied if this handle is read-only.
         """
         self.publish_bytes(self._codec.encode(value))
 
     def read(self) -> Any:
-        """Returns the newest value, always a whole one; None if none was published."""
+        """Returns the newest value, always a whole one; None if no value was published."""
         found = self.read_bytes()
         return None if found is None else self._take(found)
 
@@ -230,7 +239,7 @@ class Latest(Valued, _core.Latest):
         return self._take(self.wait_bytes(self.seen, timeout))
 
     async def wait_async(self) -> Any:
-        """Does the same in a task of asyncio."""
+        """Does what ``wait`` does, in a task of asyncio."""
         return await _async.retry(self, lambda: self.wait(0))
 
     def _take(self, found: Any) -> Any:
@@ -241,11 +250,12 @@ class Latest(Valued, _core.Latest):
 def wait_any(
     objects: Iterable[Union[Ring, Broadcast, Semaphore, Latest]], timeout: Optional[float] = None
 ) -> Union[Ring, Broadcast, Semaphore, Latest]:
-    """Waits until one of several objects is ready, and returns it: a ring or a broadcast that has a message or whose peer
-    has released its role or died, a semaphore with a count above 0, a latest value newer than ``seen``.
+    """Waits until one of several objects is ready, and returns it: a ring or a broadcast that has a message or whose
+    peer has released its role or died, a semaphore with a count above 0, a latest value newer than ``seen``.
 
-    Receives nothing: then call ``recv(0)`` or ``wait(0)``. The search begins after the object that the last call
-    returned. At most 128 objects, none of them twice.
+    Receives nothing from that object: call its ``recv(0)`` or ``wait(0)``. The search begins after the object that the
+    last call returned, so an object that is always ready does not hide the others. There can be 128 objects, none of
+    them twice.
 
     Raises TimeoutError, BlockingIOError if timeout is 0, and Cancelled.
     """

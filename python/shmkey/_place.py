@@ -9,7 +9,7 @@ ANY_OWNER = 0xFFFFFFFF
 
 
 class Within(NamedTuple):
-    """A place in a segment that exists: where the object begins, in bytes, a multiple of 64."""
+    """A place in a segment that exists. ``offset`` is where the object begins: in bytes, a multiple of 64."""
 
     segment: Union[Segment, int]
     offset: int = 0
@@ -19,7 +19,7 @@ Place = Union[str, bytes, File, Within]
 
 
 def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[Any, ...]:
-    """Returns the fields of a place for C."""
+    """Returns the fields of ``struct shm_place`` in C."""
     timeout = -1 if wait is None else int(wait * 1e9)
     user = ANY_OWNER if owner is None else owner
     if isinstance(place, File):
@@ -32,5 +32,5 @@ def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[A
 
 
 def flags(create: bool, mode: int, read_only: bool = False) -> int:
-    """Returns the flags of opening for C."""
+    """Returns the flags with which C opens an object."""
     return (CREATE | mode if create else 0) | (READ_ONLY if read_only else 0)

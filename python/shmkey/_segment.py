@@ -9,7 +9,7 @@ CREATE, EXCLUSIVE, READ_ONLY = 0o1000, 0o2000, 0o10000
 
 
 class File(NamedTuple):
-    """A place by a file that exists and a project id, a character or 1 to 255, as in ftok(3)."""
+    """A place that is a file that exists and a project id: a character, or 1 to 255, as for ftok(3)."""
 
     path: Union[str, bytes, "os.PathLike[str]"]
     proj_id: Union[int, str]
@@ -20,8 +20,8 @@ def proj_number(proj_id: Union[int, str]) -> int:
 
 
 class Status(NamedTuple):
-    """What the kernel knows of a segment. The terms are those of shmctl(2); times are in seconds since 1970, 0 for
-    never; ``removed`` and ``locked`` are 1 or 0."""
+    """What the kernel knows of a segment at one time. The names are those of shmctl(2); ``size`` is in bytes; times are
+    in seconds since 1970, 0 for never; ``removed`` and ``locked`` are 1 or 0."""
 
     size: int
     nattch: int
@@ -53,7 +53,7 @@ class Segment:
     __slots__ = ("id",)
 
     def __init__(self, id: int) -> None:
-        """Makes a handle of the segment with this id."""
+        """Makes a handle of the segment with this id. Does not check that the segment exists."""
         self.id = id
 
     @classmethod
@@ -66,12 +66,14 @@ class Segment:
         exclusive: bool = False,
         mode: int = 0o600,
     ) -> "Segment":
-        """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number. None creates one without a key.
+        """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number. None creates one without a
+        key.
 
-        ``size`` is in bytes. A segment that exists has at least this size. ``create`` creates it if it does not exist,
-        with these permission bits and with bytes that are 0; with ``exclusive``, it must not exist.
+        ``size`` is in bytes; a segment that exists must have at least this size. ``create`` creates a segment that is
+        missing, with these permission bits and with bytes that are 0; with ``exclusive``, it must be missing.
 
-        Raises NotFound, AlreadyExists, PermissionDenied, or Error with EINVAL (the size), ENOSPC or ENOMEM.
+        Raises NotFound, AlreadyExists, PermissionDenied, or Error with another errno of shm_open_key(3), such as EINVAL
+        (the size), ENOSPC or ENOMEM.
         """
         flags = (CREATE | mode if create else 0) | (EXCLUSIVE if exclusive else 0)
         if place is None:
@@ -90,24 +92,30 @@ class Segment:
         The result is a context manager, which detaches the memory at the end. While a view exists, detaching raises
         BufferError.
 
-        Raises PermissionDenied, Removed, or Error with EINVAL or ENOMEM.
+        Raises PermissionDenied, Removed, or Error with EINVAL (no such segment) or ENOMEM.
         """
         return _core.Attachment(self.id, READ_ONLY if read_only else 0)
 
     def status(self) -> Status:
-        """Returns what the kernel knows of the segment."""
+        """Returns what the kernel knows of the segment.
+
+        Raises PermissionDenied, Removed, or Error with EINVAL (no such segment).
+        """
         return Status(*_core.status(self.id))
 
     def remove(self) -> None:
-        """Removes the segment: its key is free at once, and its memory is freed at the last detach."""
+        """Removes the segment: its key is free at once, and its memory is freed at the last detach.
+
+        Raises NotOwner, Removed, or Error with EINVAL (no such segment).
+        """
         _core.remove(self.id)
 
     def set_mode(self, mode: int) -> None:
-        """Sets the permission bits, such as 0o660."""
+        """Sets the permission bits, 0 to 0o777. Raises what ``remove`` raises."""
         _core.set_mode(self.id, mode)
 
     def set_owner(self, uid: Optional[int] = None, gid: Optional[int] = None) -> None:
-        """Sets the owner's user and group; None leaves it unchanged."""
+        """Sets the ids of the owner's user and group; None leaves one unchanged. Raises what ``remove`` raises."""
         _core.set_owner(self.id, *(0xFFFFFFFF if number is None else number for number in (uid, gid)))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The types of values: how a value becomes bytes, and bytes a value."""
+"""The types of values, and their conversion to and from bytes."""
 
 import struct
 from typing import Any, Callable, NamedTuple, Union
@@ -14,11 +14,11 @@ class Codec(NamedTuple):
 
 
 def codec(type: ValueType) -> Codec:
-    """Returns how to convert values of a type.
+    """Returns the size of a type, and the functions that convert its values to and from bytes.
 
-    A number stands for as many bytes. A string is a format of ``struct``: a value is a tuple, or the field itself if
-    there is one. Everything else is a NumPy dtype: a value is a scalar of it, and a structured dtype that was made with
-    ``align=True`` lies in memory as the struct in C and Rust.
+    A number is a number of bytes: a value is bytes. A string is a format of ``struct``: a value is a tuple, or the
+    field itself if there is only one. Everything else is a NumPy dtype: a value is a scalar of it. A structured dtype
+    that was made with ``align=True`` has the layout of the struct in C and Rust.
     """
     if isinstance(type, int):
         return Codec(type, lambda value: value, lambda data: data)

@@ -6,7 +6,7 @@ use std::{ffi::CStr, io};
 
 /// Why a call failed.
 pub enum Failure {
-    /// The library failed with this errno, and its sentence is this thread's last error.
+    /// A call of the library failed with this errno; `shm_last_error` has the text.
     Errno(i32),
     /// Python has an exception: one that a signal handler raised, or one about an argument.
     Raised(PyErr),
@@ -18,7 +18,7 @@ impl From<PyErr> for Failure {
     }
 }
 
-/// Makes the exception, with the sentence of `shm_last_error`.
+/// Makes the exception, with the text of `shm_last_error`.
 impl From<Failure> for PyErr {
     fn from(failure: Failure) -> PyErr {
         let errno = match failure {
@@ -48,7 +48,7 @@ pub fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// Returns what a function of C returned, unless it is negative.
+/// Returns the result of a function of C; fails if it is negative.
 pub fn check(result: i64) -> Result<i64, Failure> {
     if result < 0 {
         return Err(Failure::Errno(errno()));
@@ -56,7 +56,7 @@ pub fn check(result: i64) -> Result<i64, Failure> {
     Ok(result)
 }
 
-/// The exception for memory that cannot end, because a view of it is left.
+/// Makes the exception for memory that cannot be released, because it is in use.
 #[cold]
 pub fn in_use(what: &str) -> PyErr {
     PyBufferError::new_err(what.to_owned())

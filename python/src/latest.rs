@@ -1,4 +1,4 @@
-//! Latest values: bytes here, which `shmkey/_objects.py` converts to values of a type.
+//! Latest values, as bytes: `shmkey/_objects.py` converts them to values of a type.
 
 use crate::{
     failure::{Failure, check},
@@ -58,7 +58,7 @@ impl Latest {
         })?
     }
 
-    /// Returns the version and the bytes of the newest value; None if none was published.
+    /// Returns the version and the bytes of the newest value; None if no value was published.
     fn read_bytes<'py>(slf: PyRef<'py, Self>) -> PyResult<Option<(i64, Bound<'py, PyBytes>)>> {
         let raw = slf.as_super().raw()?;
         let (version, bytes) = Latest::read(&slf, |value| {
@@ -83,7 +83,7 @@ impl Latest {
         })
     }
 
-    /// The version of the newest value, which counts the published values; 0 if none was published.
+    /// The version of the newest value: the number of published values; 0 if no value was published.
     #[getter]
     fn version(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let raw = slf.as_super().raw()?;
@@ -101,7 +101,7 @@ impl Latest {
 }
 
 impl Latest {
-    /// Has a function write a value into new bytes. Returns its version and the bytes.
+    /// Allocates bytes, into which a function writes a value. Returns its version and the bytes.
     fn read<'py>(
         slf: &PyRef<'py, Self>,
         read: impl FnOnce(*mut c_void) -> Result<i64, Failure>,

@@ -1,17 +1,17 @@
 //! The extension module of the Python package `shmkey`: the handles of `shmkey.h` as Python types.
 //!
-//! The classes for users are in `shmkey/`, and derive from these. This crate calls the functions of the C ABI, because
-//! the size of a value is known only when the program runs; their errors have the same texts as in C.
+//! The classes for users are in `shmkey/`, and derive from these types. This crate calls the functions of the C ABI,
+//! because the size of a value is known only at run time; so errors have the same texts as in C.
 //!
 //! | file | what |
 //! |---|---|
 //! | `failure` | a failed call as a Python exception |
 //! | `wait` | waiting without the GIL, until a signal or a timeout |
-//! | `memory` | memory that Python sees as a buffer, and that ends only when no view of it is left |
+//! | `memory` | memory that Python accesses as a buffer, and that is released only when no view of it is left |
 //! | `object` | [`object::Object`], the base of all handles; where an object lies |
 //! | `segment`, `lock`, `semaphore`, `latest`, `stream`, `several` | the handles |
 //!
-//! *Threads*: the GIL protects the fields of the handles. A build of Python without it enables it again when it loads
+//! *Threads*: the GIL protects the fields of the handles. A build of Python without the GIL enables it when it loads
 //! this module.
 
 use pyo3::prelude::*;
@@ -27,7 +27,7 @@ mod several;
 mod stream;
 mod wait;
 
-/// Does nothing: what a call costs at least, for measurements.
+/// Does nothing. For measurements of the lowest cost of a call.
 #[pyfunction]
 #[pyo3(signature = (argument, timeout=None))]
 fn nothing(argument: &Bound<'_, PyAny>, timeout: Option<f64>) {

@@ -139,11 +139,11 @@ impl Condvar {
         Ok((Condvar, Object::new(opened, functions)?))
     }
 
-    /// Waits once, with a mutex that this thread has. Returns whether the wait ended before its timeout, and whether the
-    /// mutex's last owner has died.
+    /// Waits once, with a mutex that this thread has. Returns whether the wait ended before its timeout, and whether
+    /// the last owner of the mutex died.
     ///
-    /// A wait that has no end in time, or that a signal ends, returns after a part of its time as if it was notified:
-    /// every wait may do that, and to wait again with the same call could miss a notification.
+    /// A wait that is longer than a slice, or that a signal ends, returns early as if it was notified. Every wait may
+    /// do that; waiting again in this call could miss a notification.
     fn wait_once(
         slf: PyRef<'_, Self>,
         mutex: PyRef<'_, Lock>,

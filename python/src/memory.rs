@@ -1,8 +1,9 @@
-//! Memory that Python sees as a buffer, and that ends only when no view of it is left; and the buffers of callers.
+//! Memory that Python accesses as a buffer, and that is released only when no view of it is left; and the buffers of
+//! callers.
 //!
-//! The limited API has had the buffer protocol since Python 3.11, and PyO3 offers none before that. So the type `Memory`
-//! is made here from slots. Python 3.9 and 3.10 have the same slots, functions and `Py_buffer`; these versions change no
-//! more.
+//! The limited API has had the buffer protocol since Python 3.11, and PyO3 offers none before that. So this module
+//! makes the type `Memory` from slots. Python 3.9 and 3.10, which no longer change, have the same slots, functions and
+//! `Py_buffer`.
 
 use crate::{failure::in_use, object::Loan};
 use pyo3::{
@@ -53,7 +54,8 @@ const BF_RELEASEBUFFER: c_int = 2;
 const SIMPLE: c_int = 0;
 const WRITABLE: c_int = 1;
 
-/// An instance of the Python type `Memory`. One that Python has allocated and that is not filled in has ended.
+/// An instance of the Python type `Memory`. One that Python has allocated, and that is not filled in yet, counts as
+/// released.
 #[repr(C)]
 struct Memory {
     base: PyObject,
@@ -62,8 +64,8 @@ struct Memory {
     read_only: c_int,
     /// How many views exist.
     views: isize,
-    /// What the memory belongs to, and is dropped when it ends: a box in a box, because that is one pointer. NULL after
-    /// the end.
+    /// The owner of the memory, which is dropped when the memory is released: a box in a box, because that is one
+    /// pointer. NULL after the release.
     loan: *mut Box<dyn Any>,
 }
 
@@ -128,7 +130,7 @@ pub struct Lease {
     /// A `Memory`.
     memory: Py<PyAny>,
     len: usize,
-    /// The memoryview that `data` returns, which ends with the memory.
+    /// The memoryview that `data` returns, which is released with the memory.
     view: Option<Py<PyAny>>,
 }
 
@@ -148,8 +150,8 @@ impl Lease {
         })
     }
 
-    /// Ends the memory, and returns the loan; `None` if it has ended already. Fails while a view other than `data`
-    /// exists.
+    /// Releases the memory, and returns the loan; `None` if the memory is released already. Fails while a view other
+    /// than `data` exists.
     pub fn end<T: Any>(&mut self, py: Python<'_>) -> PyResult<Option<Box<T>>> {
         if let Some(view) = &self.view {
             view.call_method0(py, "release")?;
@@ -192,7 +194,7 @@ impl Lease {
         self.data(py)?.call_method0("tobytes")
     }
 
-    /// Ends the memory of a value.
+    /// Releases the memory of a value.
     fn end_view(&mut self, py: Python<'_>) -> PyResult<()> {
         self.end::<Loan>(py).map(drop)
     }
@@ -253,16 +255,16 @@ unsafe extern "C" fn dealloc(memory: *mut PyObject) {
     }
 }
 
-/// A contiguous buffer of a caller's, held until this is dropped.
+/// A contiguous buffer of the caller, which stays valid until this is dropped.
 pub struct Buffer(View);
 
 impl Buffer {
-    /// Takes the bytes of an object.
+    /// Gets the bytes of an object.
     pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
         Buffer::with(object, SIMPLE)
     }
 
-    /// Takes the bytes of an object to write them.
+    /// Gets the bytes of an object to write them.
     pub fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
         Buffer::with(object, WRITABLE)
     }

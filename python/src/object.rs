@@ -42,24 +42,24 @@ macro_rules! functions {
 }
 pub(crate) use {functions, of_handle};
 
-/// A handle. A call borrows it, so that it is closed only when no call is under way.
+/// A handle. Each call borrows it, so it cannot be closed during a call.
 #[pyclass(subclass, module = "shmkey._core")]
 pub struct Object {
     /// NULL after the handle was closed.
     raw: *mut c_void,
     functions: &'static Functions,
-    /// How many views of its memory exist: messages, slots and values in place.
+    /// How many messages, slots and values in place are in use.
     loans: Cell<u32>,
 }
 
-// SAFETY: the GIL protects the fields, and the C functions may be called by any thread; a stream lets one thread at a
-// time use each of its sides.
+// SAFETY: the GIL protects the fields, and any thread may call the C functions; a stream lets one thread at a time use
+// each of its sides.
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
 
 impl Object {
-    /// Takes a handle that a function of C has opened.
+    /// Makes an object of a handle that a function of C has opened.
     pub fn new(
         opened: Result<*mut c_void, Failure>,
         functions: &'static Functions,
@@ -91,7 +91,7 @@ impl Object {
         Ok(check((self.functions.id)(self.raw()?).into())?)
     }
 
-    /// Returns whether that segment has been removed. Then this handle still works, but a process that opens the object
+    /// Returns whether that segment has been removed. The handle still works, but a process that opens the object
     /// afterwards gets another one.
     fn is_removed(&self) -> PyResult<bool> {
         Ok(check((self.functions.removed)(self.raw()?).into())? != 0)
@@ -105,7 +105,7 @@ impl Object {
         Ok(())
     }
 
-    /// Closes the handle and releases its roles. Does nothing if it is closed.
+    /// Closes the handle and releases its roles. Does nothing if the handle is closed.
     ///
     /// Raises BufferError while a message, a slot or a view of the value exists, or another thread is in a call on it.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -126,8 +126,8 @@ impl Object {
         self.raw.is_null()
     }
 
-    /// Returns a Canceller, whose ``cancel()`` ends a wait of this handle. Call this before the wait begins: one that is
-    /// under way can take 250 ms to end.
+    /// Returns a Canceller, whose ``cancel()`` ends a wait of this handle. Call this before the wait begins: a wait
+    /// that is under way can take 250 ms to end.
     fn canceller(slf: &Bound<'_, Self>) -> PyResult<Canceller> {
         let object = slf.borrow();
         let raw = (object.functions.canceller)(object.raw()?);
@@ -151,7 +151,7 @@ impl Drop for Object {
     }
 }
 
-/// Memory of an object that Python uses: the handle stays open as long as this exists.
+/// Keeps a handle open while Python uses memory of its object.
 pub struct Loan(pub Py<Object>);
 
 impl Loan {
@@ -171,15 +171,15 @@ impl Drop for Loan {
     }
 }
 
-/// Ends a wait of a handle, from another thread or a signal handler: the call raises ``shmkey.Cancelled``. If none is
-/// under way, ends the next one.
+/// Ends the waits of a handle, from another thread or a signal handler: the call that waits raises
+/// ``shmkey.Cancelled``. If no wait is under way, ends the next one.
 #[pyclass(frozen, module = "shmkey._core")]
 pub struct Canceller {
     object: Py<Object>,
     raw: *mut shm_canceller,
 }
 
-// SAFETY: a canceller may be used by any thread while its handle is open, which `cancel` checks.
+// SAFETY: any thread may use a canceller while its handle is open, which `cancel` checks.
 unsafe impl Send for Canceller {}
 // SAFETY: as above.
 unsafe impl Sync for Canceller {}

@@ -103,7 +103,7 @@ fn status(py: Python<'_>, id: c_int) -> PyResult<Bound<'_, PyTuple>> {
     PyTuple::new(py, numbers)
 }
 
-/// The memory of a segment in this process. ``data`` is a memoryview of all its bytes.
+/// The memory of an attached segment. ``data`` is a memoryview of all its bytes.
 #[pyclass(extends = Lease, module = "shmkey._core")]
 pub struct Attachment;
 
@@ -146,9 +146,9 @@ impl Attachment {
         Ok((Attachment, lease))
     }
 
-    /// Detaches the memory. Does nothing if it is detached.
+    /// Detaches the segment. Does nothing if it is detached.
     ///
-    /// Raises BufferError while a view exists: a slice of ``data``, or a NumPy array.
+    /// Raises BufferError while a view other than ``data`` exists: a slice of it, or a NumPy array.
     fn detach(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let attached = slf.as_super().end::<Attached>(py)?;

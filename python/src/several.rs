@@ -10,8 +10,8 @@ use pyo3::{
 use shmkey::capi::{shm_wait_any, shm_waitable};
 use std::ptr;
 
-/// Waits until one of several objects is ready, and returns its index. Each comes with the version of the last value
-/// that was read, if it is a latest value, or else 0.
+/// Waits until one of several objects is ready, and returns its index. Each object is given with a number: for a latest
+/// value, the version that was read last; otherwise 0.
 #[pyfunction]
 #[pyo3(signature = (objects, timeout=None))]
 pub fn wait_any(
@@ -21,7 +21,7 @@ pub fn wait_any(
 ) -> PyResult<i64> {
     for (index, (one, _)) in objects.iter().enumerate() {
         if objects[..index].iter().any(|(other, _)| other.is(one)) {
-            return Err(PyValueError::new_err("an object is there twice"));
+            return Err(PyValueError::new_err("an object is given twice"));
         }
     }
     // Borrowed, so that no other thread closes a handle during the wait.

@@ -20,7 +20,7 @@ use std::{
     ptr,
 };
 
-/// The functions that rings and broadcasts both have.
+/// The functions that rings and broadcasts have in common.
 struct Calls {
     common: &'static Functions,
     send: fn(*mut c_void, *const c_void, usize, i64) -> c_int,
@@ -92,11 +92,11 @@ static BROADCAST: Calls = Calls {
     used: of_handle!(shmkey::capi::shm_broadcast_used),
 };
 
-/// A side of a stream, which one thread at a time uses.
+/// A side of a stream: the one that sends or the one that receives. One thread at a time uses it.
 #[derive(Default)]
 pub struct Side {
     is_busy: Cell<bool>,
-    /// Whether Python has a message or a slot of this side.
+    /// Whether a message or a slot of this side is in use.
     is_lent: Cell<bool>,
 }
 
@@ -104,7 +104,7 @@ pub struct Side {
 pub struct Turn<'a>(&'a Side);
 
 impl Side {
-    /// Takes the side for a call that ends the access to a message or a slot.
+    /// Takes the side, unless a message or a slot of it is in use.
     #[inline]
     pub fn enter(&self) -> PyResult<Turn<'_>> {
         if self.is_lent.get() {
@@ -203,10 +203,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends several messages; those for which there is room together become visible at once. Returns how many were
-    /// sent: those that had room before the timeout.
+    /// Sends several messages, as many as there is room for before the timeout. Those for which there is room together
+    /// become visible to the receiver at once. Returns how many were sent.
     ///
-    /// Raises what ``send`` raises, if none was sent.
+    /// Raises what ``send`` raises if none was sent.
     #[pyo3(signature = (messages, timeout=None))]
     fn send_batch(
         slf: PyRef<'_, Self>,
@@ -255,9 +255,9 @@ impl Stream {
     /// Receives a message; waits for it, at most ``timeout`` seconds (None: without limit; 0: not at all). Returns a
     /// copy of its bytes.
     ///
-    /// Raises TimeoutError, BlockingIOError if timeout is 0, BrokenPipeError when all messages are received and the last
-    /// sender has released its role, shmkey.PeerDied if it died instead, shmkey.Busy if another process has the role,
-    /// shmkey.Cancelled.
+    /// Raises TimeoutError, BlockingIOError if timeout is 0, BrokenPipeError if all messages are received and all
+    /// senders have released their roles, shmkey.PeerDied if a sender died instead, PermissionError if a broadcast is
+    /// not subscribed, shmkey.Busy if another process has the role, shmkey.Cancelled.
     #[pyo3(signature = (timeout=None))]
     fn recv<'py>(slf: PyRef<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter()?);
@@ -266,7 +266,7 @@ impl Stream {
 
     /// Receives a message into a writable buffer; waits for it. Returns its length in bytes.
     ///
-    /// Raises what ``recv`` raises, and shmkey.TooLong if the buffer is too short; then the message stays the next one.
+    /// Raises what ``recv`` raises, and shmkey.TooLong if the buffer is too short: the message then stays the next one.
     #[pyo3(signature = (buffer, timeout=None))]
     fn recv_into(
         slf: PyRef<'_, Self>,
@@ -281,10 +281,10 @@ impl Stream {
         })?)
     }
 
-    /// Receives at most ``count`` messages: waits for the first, and takes those that are there behind it. Returns a list
-    /// of their bytes.
+    /// Receives at most ``count`` messages: waits for the first, and also receives those that follow it already.
+    /// Returns a list of their bytes.
     ///
-    /// Raises what ``recv`` raises, if none was received.
+    /// Raises what ``recv`` raises if none was received.
     #[pyo3(signature = (count, timeout=None))]
     fn recv_batch<'py>(
         slf: PyRef<'py, Self>,
@@ -330,7 +330,7 @@ impl Stream {
         slf
     }
 
-    /// Receives a message, and ends when the senders have released their roles and all messages are received.
+    /// Receives a message. The iteration ends when all senders have released their roles and all messages are received.
     fn __next__<'py>(slf: PyRef<'py, Self>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter()?);
         match Stream::receive(&slf, raw, None) {
@@ -340,7 +340,8 @@ impl Stream {
         }
     }
 
-    /// Takes the role of the sender or publisher before there is anything to send.
+    /// Takes the role of the sender or publisher before there is anything to send, so that the receivers notice if this
+    /// process dies.
     fn begin_sending(slf: PyRef<'_, Self>) -> PyResult<()> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.sending.enter()?);
         check((slf.calls.begin_sending)(raw).into())?;
@@ -354,7 +355,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Sets whether receiving continues to wait when all senders have released their roles or died.
+    /// Sets whether receiving continues to wait when all senders have released their roles or died, instead of raising
+    /// BrokenPipeError or shmkey.PeerDied.
     fn set_keep_waiting(slf: PyRef<'_, Self>, on: bool) -> PyResult<()> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter_lent()?);
         check((slf.calls.keep_waiting)(raw, on.into()).into())?;
@@ -368,13 +370,14 @@ impl Stream {
         Ok(check((slf.calls.fd)(raw).into())?)
     }
 
-    /// The length of the longest message, in bytes.
+    /// The length of the longest message in bytes: the capacity that the object was created with.
     #[getter]
     fn capacity(slf: PyRef<'_, Self>) -> PyResult<i64> {
         Ok(check((slf.calls.capacity)(slf.as_super().raw()?) as i64)?)
     }
 
-    /// How many bytes are in use, by messages and their headers.
+    /// The number of bytes that messages and their headers use. In a broadcast, this includes messages that are
+    /// received but not overwritten yet.
     #[getter]
     fn used(slf: PyRef<'_, Self>) -> PyResult<i64> {
         Ok(check((slf.calls.used)(slf.as_super().raw()?) as i64)?)
@@ -427,7 +430,8 @@ impl Ring {
         Ok(Stream::open(&RING, opened)?.add_subclass(Ring))
     }
 
-    /// Takes the role of the receiver before there is anything to receive.
+    /// Takes the role of the receiver before there is anything to receive, so that the senders notice if this process
+    /// dies.
     fn begin_receiving(slf: PyRef<'_, Self>) -> PyResult<()> {
         let call = of_handle!(shmkey::capi::shm_ring_begin_receiving);
         Stream::change_role_of_receiving(slf.as_super(), call)
@@ -439,7 +443,7 @@ impl Ring {
         Stream::change_role_of_receiving(slf.as_super(), call)
     }
 
-    /// How many messages senders have dropped to make room, since the ring was created.
+    /// The number of messages that senders have dropped to make room, since the ring was created.
     #[getter]
     fn dropped(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let raw = slf.as_super().as_super().raw()?;
@@ -469,8 +473,10 @@ impl Broadcast {
         Ok(Stream::open(&BROADCAST, opened)?.add_subclass(Broadcast))
     }
 
-    /// Becomes one of up to 64 subscribers, which receives what is published from now on; or, with ``from_oldest``, from
-    /// the oldest message that is not overwritten.
+    /// Subscribes this handle. It receives what is published from now on; with ``from_oldest``, also the messages that
+    /// are not overwritten yet. A subscribed handle ends its old subscription first. There can be 64 subscribers.
+    ///
+    /// Raises OSError (ENOSPC) if there are 64 subscribers already.
     #[pyo3(signature = (from_oldest=false))]
     fn subscribe(slf: PyRef<'_, Self>, from_oldest: bool) -> PyResult<()> {
         let call = of_handle!(shmkey::capi::shm_broadcast_subscribe, from);
@@ -483,7 +489,7 @@ impl Broadcast {
         Stream::change_role_of_receiving(slf.as_super(), call)
     }
 
-    /// How many messages this subscriber of a lossy broadcast has missed.
+    /// The number of messages that this subscriber of a lossy broadcast has missed.
     #[getter]
     fn missed(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let stream = slf.as_super();
@@ -492,7 +498,7 @@ impl Broadcast {
         Ok(check(unsafe { shm_broadcast_missed(raw.cast()) })?)
     }
 
-    /// How many subscribers there are.
+    /// The number of subscribers.
     #[getter]
     fn subscribers(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let raw = slf.as_super().as_super().raw()?;
@@ -509,8 +515,8 @@ enum Part {
     Slot(shm_slot),
 }
 
-/// What the memory of a message or a slot belongs to. Dropped with a slot that is not committed, it gives the slot up;
-/// a message that is not released stays the next one.
+/// The owner of the memory of a message or a slot. Dropping it aborts a slot that is not committed; a message that is
+/// not released stays the next one.
 struct Lent {
     stream: Py<Stream>,
     part: Part,
@@ -559,21 +565,21 @@ impl Drop for Lent {
             if let (Part::Slot(slot), false, Ok(raw)) =
                 (&self.part, self.is_over, stream.as_super().raw())
             {
-                // It fails in a thread or a process that has not reserved the slot; then nothing is to be done.
+                // It fails in a thread or a process that has not reserved the slot: then there is nothing to abort.
                 (stream.calls.abort)(raw, slot);
             }
         });
     }
 }
 
-/// A message in place. ``data`` is a read-only memoryview of its bytes, until the message is released. Use it as a
-/// context manager, which releases it at the end.
+/// A message in place. ``data`` is a read-only memoryview of its bytes, until the message is released. ``with``
+/// releases it at the end.
 #[pyclass(extends = Lease, module = "shmkey._core")]
 pub struct Message;
 
 #[pymethods]
 impl Message {
-    /// Releases the message, so that the one after it is the next. Does nothing if it is released.
+    /// Releases the message, so that the one after it becomes the next one. Does nothing if it is released already.
     ///
     /// Raises BufferError while a view other than ``data`` exists, and shmkey.Overtaken if the sender has dropped the
     /// message: then the bytes that were read are arbitrary.
@@ -598,8 +604,8 @@ impl Message {
     }
 }
 
-/// Room for a message. ``data`` is a memoryview to write it to, until the slot is committed. As a context manager, it is
-/// committed at the end, or given up if there is an exception.
+/// Room for a message that is written in place. ``data`` is a memoryview of it, until the slot is committed. ``with``
+/// commits the slot at the end, or aborts it if there is an exception.
 #[pyclass(extends = Lease, module = "shmkey._core")]
 pub struct Slot {
     /// How many bytes are sent.
@@ -613,7 +619,7 @@ impl Slot {
         self.len = self.len.min(size);
     }
 
-    /// Sends the message. Does nothing if it was committed or given up.
+    /// Sends the message. Does nothing if the slot was committed or aborted.
     ///
     /// Raises BufferError while a view other than ``data`` exists.
     fn commit(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
@@ -627,7 +633,7 @@ impl Slot {
         })
     }
 
-    /// Gives the slot up; nothing is sent. Does nothing if it was committed or given up.
+    /// Aborts the slot; sends nothing. Does nothing if the slot was committed or aborted.
     ///
     /// Raises BufferError while a view other than ``data`` exists.
     fn abort(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {

@@ -1,10 +1,11 @@
-//! Waiting: without the GIL, in slices, so that a signal that arrives just before a wait is noticed, too.
+//! Waiting without the GIL, in slices, so that a signal that arrives just before a wait is noticed, too.
 
 use crate::failure::{Failure, errno};
 use pyo3::{exceptions::PyValueError, prelude::*};
 use std::time::{Duration, Instant};
 
-/// How long a wait runs before it looks for signals. One that arrives during the wait ends it at once (`EINTR`).
+/// The longest time for which a wait does not check for signals. A signal that arrives during the wait ends it at once
+/// (`EINTR`).
 const SLICE: Duration = Duration::from_secs(1);
 
 /// A closure that runs without the GIL.
@@ -20,7 +21,7 @@ impl<R, F: FnMut() -> R> Detached<F> {
     }
 }
 
-/// Runs a closure that uses no Python object without the GIL.
+/// Runs a closure without the GIL. It must not use Python objects.
 pub fn detached<R: Send>(py: Python<'_>, call: impl FnMut() -> R) -> R {
     let call = Detached(call);
     py.detach(move || call.run())
@@ -36,12 +37,12 @@ pub fn duration(timeout: Option<f64>) -> PyResult<Option<Duration>> {
             "a timeout is 0 or more seconds, or None to wait without limit",
         ));
     }
-    // One that no duration can express has no end in practice.
+    // A longer time than a duration can express never ends in practice.
     Ok(Duration::try_from_secs_f64(seconds).ok())
 }
 
 /// Calls a function of C, which takes a timeout in nanoseconds and returns a negative number if it fails, until it
-/// succeeds, fails, or this time has passed. The first call does not wait, and keeps the GIL.
+/// succeeds, fails, or this time has passed. The first of these calls does not wait, and keeps the GIL.
 #[inline]
 pub fn wait(
     py: Python<'_>,
@@ -109,7 +110,7 @@ impl Slices {
         slice.as_nanos().max(1) as i64
     }
 
-    /// Returns whether the part that `next` has returned reaches to the end of the wait.
+    /// Returns whether the part that `next` returned last ends with the wait.
     pub fn is_over(&self) -> bool {
         self.is_last
     }

@@ -69,8 +69,8 @@ pub const SHMKEY_LOSSY: c_int = 1 << 18;
 /// An option of shm_broadcast_subscribe(): the first message is the oldest one that is not overwritten.
 pub const SHMKEY_FROM_OLDEST: c_int = 1;
 
-/// Opens a broadcast, or creates it. All processes make this call; it waits up to 5 seconds until another process has
-/// created the broadcast.
+/// Opens a broadcast, or creates it. All processes make this call. If another process is creating the broadcast, this
+/// call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// capacity: in bytes, 64 or more: the length of the longest message. There is room for one such message, or for
@@ -84,14 +84,14 @@ pub const SHMKEY_FROM_OLDEST: c_int = 1;
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_broadcast_id(broadcast)).
 /// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY, or capacity is 0; EINVAL
-/// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks bits of 0600, options has a flag or
-/// another undefined bit, or flags has an option or another undefined bit; EFAULT the name is NULL or an invalid
-/// pointer; EACCES the broadcast is lossless, and flags has SHMKEY_READ_ONLY or the segment's mode does not let this
-/// process write, or its mode does not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE,
-/// EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this library is
-/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
-/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
-/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// the name is empty or too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags
+/// has an undefined bit (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or an invalid
+/// pointer; EACCES the segment's mode does not let this process read, or the broadcast is lossless and flags has
+/// SHMKEY_READ_ONLY or the mode does not let this process write; ENOTUNIQ another name or file has this key;
+/// EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this
+/// library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture,
+/// created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live
+/// and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -120,10 +120,10 @@ pub unsafe extern "C" fn shm_broadcast_open(
 /// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens a lossy one that exists, to subscribe.
 ///
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL.
-/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is
-/// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner
-/// that is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the
-/// segment was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+/// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -358,8 +358,8 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 }
 
 /// Publishes several messages, as many as there is room for before the timeout. Messages for which there is room
-/// together become visible to the subscribers at once. Stops at a message that cannot be published; a call that begins
-/// with it returns its error.
+/// together become visible to the subscribers at once. Stops at a message that cannot be published: those before it are
+/// published, and the next call, which begins with it, reports the error.
 ///
 /// broadcast: a handle that is open.
 /// messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
@@ -367,7 +367,7 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 /// count: how many messages.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were published, from the first on; or -1, and then none.
+/// Returns: how many messages were published, beginning with the first; or -1, and then none was.
 /// Errors: those of shm_broadcast_publish(); EFAULT messages is NULL and count is not 0; EINVAL count
 /// structures do not fit into memory.
 /// Threads: one at a time publishes with a handle, while another receives with it; not in a signal handler.
@@ -448,7 +448,7 @@ pub unsafe extern "C" fn shm_broadcast_reserve(
 ///
 /// broadcast: the handle that has reserved the slot.
 /// slot: as shm_broadcast_reserve() has stored it.
-/// size: how many of its bytes the message has, from the first on.
+/// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
 /// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
 /// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it; EINVAL the slot has fewer
@@ -497,7 +497,7 @@ pub unsafe extern "C" fn shm_broadcast_abort(
 ///
 /// broadcast: a handle that is open.
 ///
-/// Returns: 0, also if this handle has the role; or -1.
+/// Returns: 0, even if this handle has the role; or -1.
 /// Errors: EBUSY another handle is the publisher, and its process is not known to be dead; EBADMSG another program has
 /// overwritten the broadcast; EACCES this process cannot write it; EINVAL this handle has a slot reserved; EFAULT
 /// broadcast is NULL.
@@ -516,7 +516,7 @@ pub unsafe extern "C" fn shm_broadcast_begin_publishing(broadcast: *mut shm_broa
 ///
 /// broadcast: a handle that is open.
 ///
-/// Returns: 0, also if this handle does not have the role; or -1.
+/// Returns: 0, even if this handle does not have the role; or -1.
 /// Errors: EFAULT broadcast is NULL.
 /// Threads: one at a time publishes with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -568,7 +568,7 @@ pub unsafe extern "C" fn shm_broadcast_subscribe(
 ///
 /// broadcast: a handle that is open.
 ///
-/// Returns: 0, also if this handle is not subscribed; or -1.
+/// Returns: 0, even if this handle is not subscribed; or -1.
 /// Errors: EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -595,7 +595,7 @@ pub unsafe extern "C" fn shm_broadcast_unsubscribe(broadcast: *mut shm_broadcast
 /// stays the next one; EPERM the handle is not subscribed in this process; EPIPE, EOWNERDEAD there is no message, and
 /// the publisher has released its role or died; ESTALE the publisher of a lossless broadcast has dropped this
 /// subscriber as a dead one; EBADMSG another program has overwritten the broadcast; EINVAL timeout is less than -1;
-/// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is more than any memory.
+/// EFAULT broadcast is NULL, or buffer is NULL and size is not 0, or size is larger than PTRDIFF_MAX.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -626,7 +626,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 /// count: the largest number of messages, 1 or more.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
-/// Returns: how many messages were received; or -1, and then none.
+/// Returns: how many messages were received; or -1, and then none was.
 /// Errors: those of shm_broadcast_recv(); EFAULT lengths is NULL and count is not 0; EINVAL count lengths do not fit
 /// into memory.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler.
@@ -711,9 +711,10 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 /// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-/// epoll descriptor; EPERM the handle is not subscribed; EFAULT broadcast is NULL.
+/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
+/// subscribed; EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 /// made by fork(2) does not use its parent's descriptor.
 #[must_use]
@@ -869,7 +870,7 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
     }))
 }
 
-/// Sets whether a signal handler that runs while the calls that publish and receive wait ends the wait: the call then
+/// Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 /// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
 /// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_broadcast_canceller() was called before.

@@ -19,8 +19,8 @@ use core::ffi::{c_char, c_int};
 #[allow(non_camel_case_types)]
 pub struct shm_condvar(Condvar);
 
-/// Opens a condition variable, or creates it. All processes make this call; it waits up to 5 seconds until another
-/// process has created the condition variable.
+/// Opens a condition variable, or creates it. All processes make this call. If another process is creating the
+/// condition variable, this call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
@@ -29,12 +29,12 @@ pub struct shm_condvar(Condvar);
 /// Returns: a handle, which shm_condvar_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_condvar_id(condvar)).
 /// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, the mode
-/// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or a bad address; EACCES flags has
-/// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
-/// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is
-/// there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created
-/// it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and
-/// has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES flags has
+/// SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this key;
+/// EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no object of this library is there;
+/// EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture, created it;
+/// ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live and has not
+/// finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -52,10 +52,10 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
 /// place has a name or a path. 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_condvar_close() closes; or NULL.
-/// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-/// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
-/// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
-/// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+/// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
     }))
 }
 
-/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends the wait: the call
+/// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 /// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
 /// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
 /// unless shm_condvar_canceller() was called before.

@@ -176,13 +176,13 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 }
 
 /// Returns why the calling thread's last failed call of this library failed: a sentence or two in English and UTF-8,
-/// with the cause, if it is known, and what to do about it. Like errno it means something after a failure; a call that
-/// succeeds does not change it.
+/// with the cause, if it is known, and what to do about it. As with errno, it is meaningful only after a failure: a
+/// call that succeeds does not change it.
 ///
-/// The text of a failed operation on an object is made here, so a failed try costs no more than the try. The state of
-/// another process in it (running, sleeping, stopped, dead) is that of this moment. A closed object is named until 64
-/// others were closed after it. A thread's first failure maps a page for the text; if there is no memory for that, the
-/// text says so.
+/// The text of a failed operation on an object is made here, so a failed try costs no more than the try. It shows the
+/// state of another process (running, sleeping, stopped, dead) at the time of this call. It names a closed object until
+/// 64 others have been closed after it. A thread's first failure maps a page for the text; if there is no memory for
+/// that, the text says so.
 ///
 /// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
 /// and is valid until the thread's next failure or its end. errno is not changed.
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn shm_last_failure(failure: *mut shm_failure) -> c_int {
 
 /// Makes the text of a failure, as shm_last_error() does. errno is not changed.
 ///
-/// failure: as shm_last_failure() has stored it. Other integers give another text.
+/// failure: as shm_last_failure() has stored it. Other integers give an arbitrary text.
 /// text: where to store at most size - 1 bytes and a NUL. 1024 bytes are enough for any text.
 /// size: in bytes.
 /// Threads: any; not in a signal handler.

@@ -3,7 +3,8 @@
 use crate::{object::Object, sync::Interrupt};
 use core::{ffi::c_int, ptr::NonNull};
 
-/// What ends the waits of a handle, to which it belongs: from a function such as shm_ring_canceller().
+/// With this, shm_cancel() ends the waits of one handle. A function such as shm_ring_canceller() returns it. It belongs
+/// to the handle.
 #[allow(non_camel_case_types)]
 #[allow(dead_code, reason = "C has a pointer to the field, under this name")]
 pub struct shm_canceller(Interrupt);
@@ -18,11 +19,11 @@ pub struct shm_canceller(Interrupt);
 /// fork(2) has a copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
 ///
 /// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
-/// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. Of a handle without a descriptor, a
-/// call with SHMKEY_NO_WAIT is not cancelled. shm_wait_any() is a wait of each of its objects.
+/// with SHMKEY_NO_WAIT that would fail with EAGAIN fails with ECANCELED instead. If the handle has no descriptor, its
+/// calls with SHMKEY_NO_WAIT are not cancelled. shm_wait_any() counts as a wait of each of its objects.
 ///
 /// canceller: from a function such as shm_ring_canceller(), while its handle is open; NULL does nothing.
-/// Threads: any; also in a signal handler. Does not change errno.
+/// Threads: any, also in a signal handler. Does not change errno.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_cancel(canceller: *mut shm_canceller) {
     // SAFETY: the caller hands over the canceller of an open handle, or NULL.

@@ -32,26 +32,26 @@ pub struct shm_latest {
     writer: UnsafeCell<Option<Writer>>,
 }
 
-/// Opens a latest value, or creates one in which no value is published yet. All processes make this call; it waits up
-/// to 5 seconds until another process has created the latest value.
+/// Opens a latest value, or creates one in which no value is published yet. All processes make this call. If another
+/// process is creating the latest value, this call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: the size of a value in bytes; 0 or more. All processes give the same.
 /// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
 /// same.
-/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600,
-/// creates it if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that
-/// this process cannot write.
+/// flags: SHMKEY_CREATE with the permission bits of a new segment, 0600 or more, as in SHMKEY_CREATE | 0600, creates it
+/// if it does not exist; 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists, and attaches its segment for
+/// reading only.
 ///
 /// Returns: a handle, which shm_latest_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_latest_id(latest)).
-/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is
-/// empty or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has
-/// an undefined bit; EFAULT the name is NULL or a bad address; EACCES the segment's mode does not let this process
+/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is empty
+/// or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an
+/// undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the segment's mode does not let this process
 /// read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library,
-/// or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed;
-/// ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+/// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+/// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -68,17 +68,17 @@ pub unsafe extern "C" fn shm_latest_open(
 }
 
 /// Opens a latest value at a place: by a name, by a path and a project id, or in a segment that exists. There it takes
-/// 1024 bytes, and four times the size rounded up to a multiple of 64 if that is at most 256, else twice. Apart from
-/// that, it does the same as shm_latest_open().
+/// 1024 bytes plus several times the size rounded up to a multiple of 64: four times if that is at most 256, else
+/// twice. Apart from that, it does the same as shm_latest_open().
 ///
 /// place: where the value lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.
 /// size: the size of a value in bytes; 0 or more. All processes give the same.
 /// layout: a name for the type of the value, at most 128 bytes of UTF-8; NULL or "" for none. All processes give the
 /// same.
-/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the
-/// place has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists in memory that this
-/// process cannot write.
+/// flags: SHMKEY_CREATE creates it if it does not exist; beside it, the permission bits of a new segment, if the place
+/// has a name or a path. 0 opens one that exists; SHMKEY_READ_ONLY opens one that exists, and attaches its segment for
+/// reading only.
 ///
 /// Returns: a handle, which shm_latest_close() closes; or NULL.
 /// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
@@ -234,9 +234,9 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
 /// it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-/// epoll descriptor; EFAULT latest is NULL.
+/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT latest is NULL.
 /// Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
 /// this again, and gets a descriptor of its own.
 #[must_use]
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
     or_minus_one(latest.map(|latest| (latest.raw.version() & i64::MAX as u64) as i64))
 }
 
-/// Sets whether a signal handler that runs while shm_latest_read_newer() waits ends the wait: the call then fails with
+/// Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
 /// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
 /// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_latest_canceller() was called before.

@@ -25,8 +25,8 @@ impl shm_mutex {
     }
 }
 
-/// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call; it waits
-/// up to 5 seconds until another process has created the mutex.
+/// Opens a mutex around some bytes, or creates it with bytes that are 0. All processes make this call. If another
+/// process is creating the mutex, this call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: how many bytes the mutex protects; 0 or more. All processes give the same.
@@ -37,14 +37,13 @@ impl shm_mutex {
 ///
 /// Returns: a handle, which shm_mutex_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_mutex_id(mutex)).
-/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size
-/// is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT
-/// the name is NULL or a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this
-/// process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object,
-/// another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this
-/// library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
-/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
-/// shmget(2).
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
+/// large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
+/// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
+/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
+/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
+/// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
+/// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -156,7 +155,7 @@ pub unsafe extern "C" fn shm_mutex_data(mutex: *mut shm_mutex) -> *mut c_void {
 ///
 /// mutex: a handle that is open.
 ///
-/// Returns: 0, also if they are marked already; or -1.
+/// Returns: 0, even if they are marked already; or -1.
 /// Errors: EPERM this thread does not have the lock; EFAULT mutex is NULL.
 /// Threads: the one that has the lock; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -202,7 +201,7 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
     }))
 }
 
-/// Sets whether a signal handler that runs while shm_mutex_lock() waits ends the wait: the call then fails with EINTR
+/// Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
 /// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
 /// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
 /// was called before.
@@ -275,8 +274,8 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
     }))
 }
 
-/// Closes a handle. Unlock before: a mutex that is closed with the lock stays locked until the thread ends. A
-/// child made by fork(2) closes its own copy.
+/// Closes a handle. Unlock the mutex first: if this thread closes the handle while it has the lock, the mutex stays
+/// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
 /// mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
 /// Threads: any; not in a signal handler.

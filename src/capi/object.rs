@@ -162,7 +162,7 @@ pub(super) fn array_size<T>(object: &Object, action: Action, count: usize) -> Re
         })
 }
 
-/// A message of the caller's. One that is longer than any memory is longer than any capacity, too.
+/// A message of the caller's. One that is longer than PTRDIFF_MAX is longer than any capacity, too.
 ///
 /// # Safety
 /// As for [`source`].

@@ -30,13 +30,13 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 ///
 /// Returns: the segment's id, 0 or more, as shmat(2), ipcs(1) and other processes use it; or -1. The segment
 /// belongs to no process: it stays until shm_remove().
-/// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE;
-/// EINVAL the low 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size,
-/// the mode lets the owner of a new segment neither read nor write it, or flags has an undefined bit; EEXIST
-/// the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path,
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached (no disk is full); ENOMEM there is not
-/// enough memory; EPERM flags has SHM_HUGETLB, which needs a privilege; EFAULT path is a bad address; ENOSYS
-/// there is no System V shared memory here; and those of stat(2).
+/// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the low
+/// 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner
+/// of a new segment neither read nor write it, or flags has an undefined bit; EEXIST the segment exists and flags has
+/// SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path, does not allow it; ENOSPC the limit shmmni
+/// or shmall is reached (no disk is full); ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which needs
+/// a privilege; EFAULT path is an invalid pointer; ENOSYS this system has no System V shared memory; and those of
+/// stat(2).
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -65,12 +65,12 @@ pub unsafe extern "C" fn shm_open_key(
 ///
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
-/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is
-/// 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither
-/// read nor write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT
-/// the name is NULL or a bad address; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
-/// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty, size is 0 or
+/// larger than shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor
+/// write it, or flags has an undefined bit; ENAMETOOLONG the name has more than 4095 bytes; EFAULT the name is NULL or
+/// an invalid pointer; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode does not allow it;
+/// ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which
+/// needs a privilege; ENOSYS this system has no System V shared memory.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -95,11 +95,11 @@ pub unsafe extern "C" fn shm_open_name(name: *const c_char, size: usize, flags: 
 ///
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
-/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than
-/// shmmax, the segment is smaller than size, the mode lets the owner of a new segment neither read nor write
-/// it, or flags has an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode
-/// does not allow it; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM
-/// flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory here.
+/// Errors: ENOENT the segment does not exist and flags has no SHMKEY_CREATE; EINVAL size is 0 or larger than shmmax,
+/// the segment is smaller than size, the mode lets the owner of a new segment neither read nor write it, or flags has
+/// an undefined bit; EEXIST the segment exists and flags has SHMKEY_EXCLUSIVE; EACCES its mode does not allow it;
+/// ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which
+/// needs a privilege; ENOSYS this system has no System V shared memory.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -115,10 +115,9 @@ pub extern "C" fn shm_open_key_number(key: c_int, size: usize, flags: c_int) -> 
 ///
 /// Returns: the segment's id, 0 or more; or -1. The segment belongs to no process: it stays until
 /// shm_remove().
-/// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment,
-/// or flags has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough
-/// memory; EPERM flags has SHM_HUGETLB, which needs a privilege; ENOSYS there is no System V shared memory
-/// here.
+/// Errors: EINVAL size is 0 or larger than shmmax, the mode lets the owner neither read nor write the segment, or flags
+/// has an undefined bit; ENOSPC the limit shmmni or shmall is reached; ENOMEM there is not enough memory; EPERM flags
+/// has SHM_HUGETLB, which needs a privilege; ENOSYS this system has no System V shared memory.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -237,7 +236,7 @@ pub(super) unsafe fn read_name(
     buffer: &mut [u8; NAME_MAX + 1],
 ) -> Result<&[u8], Error> {
     const PAGE: usize = 4096;
-    let bad = || Error::bad_pointer("open by name", "the name is NULL or a bad address");
+    let bad = || Error::bad_pointer("open by name", "the name is NULL or an invalid pointer");
     if name.is_null() {
         return Err(bad());
     }

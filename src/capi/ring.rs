@@ -107,8 +107,8 @@ pub struct shm_message {
     pub number: u64,
 }
 
-/// Opens a ring, or creates it. All processes make this call; it waits up to 5 seconds until another process has
-/// created the ring.
+/// Opens a ring, or creates it. All processes make this call. If another process is creating the ring, this call waits
+/// up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// capacity: the length of the longest message in bytes, and the room for all messages; 64 or more. All processes give
@@ -119,14 +119,14 @@ pub struct shm_message {
 ///
 /// Returns: a handle, which shm_ring_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_ring_id(ring)).
-/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or
-/// too long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit
-/// (a flag is undefined in options, and an option in flags); EFAULT the name is NULL or a bad address; EACCES flags
-/// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has
-/// this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object
-/// of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
-/// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that
-/// creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or capacity is 0; EINVAL the name is empty or too
+/// long, capacity is 1 to 63 or too large, the mode lacks a bit of 0600, or options or flags has an undefined bit (a
+/// flag is undefined in options, and an option in flags); EFAULT the name is NULL or an invalid pointer; EACCES flags
+/// has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ another name or file has this
+/// key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another capacity or other options, or no object of this
+/// library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another architecture,
+/// created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates it is live
+/// and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -461,24 +461,24 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 }
 
 /// Reserves room for a message, which the caller writes in place; waits for room. shm_ring_commit() sends the message,
-/// shm_ring_abort() gives the slot up; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
+/// and shm_ring_abort() aborts the slot; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
 /// the other senders wait until then.
 ///
-/// If the thread that has reserved the slot ends, the next call that sends gives the slot up: with this handle, or in
-/// a ring with SHMKEY_MANY_SENDERS with any. shm_ring_end_sending() and shm_ring_close() give it up, too; while that
-/// thread is live, they fail in every other thread (EPERM).
+/// If the thread that has reserved the slot ends, the next call that sends with this handle aborts the slot; in a ring
+/// with SHMKEY_MANY_SENDERS, so does the next one with any handle. shm_ring_end_sending() and shm_ring_close() abort
+/// it, too; while that thread is live, they fail in every other thread (EPERM).
 ///
 /// ring: a handle that is open.
 /// size: how many bytes, 0 to the ring's capacity.
-/// slot: where to store the slot. The caller may write its bytes until the slot is committed or given up.
+/// slot: where to store the slot. The caller may write its bytes until the slot is committed or aborted.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0; or -1.
-/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps at the end of the ring (none of at
-/// most an eighth of the capacity, less 8 bytes, does), and there is no memory for a buffer of the ring's size, which
-/// the handle allocates once.
+/// Errors: those of shm_ring_send(); EFAULT slot is NULL; ENOMEM the slot wraps around the end of the ring's memory,
+/// and a buffer of the ring's size, which the handle allocates once, cannot be allocated. A slot of at most an eighth
+/// of the capacity, less 8 bytes, never wraps.
 /// Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
-/// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits it or gives it up.
+/// SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits or aborts it.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_reserve(
@@ -516,8 +516,8 @@ pub unsafe extern "C" fn shm_ring_reserve(
 /// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
 /// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EINVAL
-/// the slot has fewer bytes; EFAULT ring or slot is NULL.
+/// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EINVAL the
+/// slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
 #[must_use]
@@ -536,13 +536,13 @@ pub unsafe extern "C" fn shm_ring_commit(
     }))
 }
 
-/// Gives up a slot; nothing is sent.
+/// Aborts a slot; sends nothing.
 ///
 /// ring: the handle that has reserved the slot.
 /// slot: as shm_ring_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing has changed.
-/// Errors: EPERM the slot is not reserved any more, or another thread or this process's parent has reserved it; EFAULT
+/// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EFAULT
 /// ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
@@ -566,12 +566,12 @@ pub unsafe extern "C" fn shm_ring_abort(ring: *mut shm_ring, slot: *const shm_sl
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR,
-/// ECANCELED a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message
-/// stays the next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE,
-/// EOWNERDEAD there is no message, and the last sender has released its role or died; EBADMSG another program has
-/// overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0, or
-/// size is more than any memory.
+/// Errors: ETIMEDOUT there was no message in time; EAGAIN there is none and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
+/// a signal handler or shm_cancel() has ended the wait; EMSGSIZE the buffer is too short, and the message stays the
+/// next one; EBUSY another handle is the receiver, and its process is not known to be dead; EPIPE there is no message,
+/// and all senders have released their roles; EOWNERDEAD the same, but a sender died instead; EBADMSG another program
+/// has overwritten the ring; EINVAL timeout is less than -1; EFAULT ring is NULL, or buffer is NULL and size is not 0,
+/// or size is larger than PTRDIFF_MAX.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -641,8 +641,8 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the message's length in bytes, 0 or more; or -1.
-/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps at the end of
-/// the ring, and there is no memory for a buffer of the ring's size, which the handle allocates once.
+/// Errors: those of shm_ring_recv(), except EMSGSIZE; EFAULT message is NULL; ENOMEM the message wraps around the end
+/// of the ring's memory, and a buffer of the ring's size, which the handle allocates once, cannot be allocated.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -697,10 +697,10 @@ pub unsafe extern "C" fn shm_ring_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 /// shm_ring_end_receiving() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-/// epoll descriptor; EBUSY another handle is the receiver, and its process is not known to be dead; EFAULT ring is
-/// NULL.
+/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
+/// receiver, and its process is not known to be dead; EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 /// fork(2) does not use its parent's descriptor.
 #[must_use]
@@ -794,8 +794,8 @@ pub unsafe extern "C" fn shm_ring_begin_receiving(ring: *mut shm_ring) -> c_int 
     }))
 }
 
-/// Releases the sender's role, and gives up a slot that is reserved. If this was the last sender, the receiver gets
-/// EPIPE when it has received all messages.
+/// Releases the sender's role, and aborts a reserved slot. If this was the last sender, the receiver gets EPIPE when it
+/// has received all messages.
 ///
 /// ring: a handle that is open.
 ///
@@ -844,7 +844,7 @@ pub unsafe extern "C" fn shm_ring_capacity(ring: *const shm_ring) -> isize {
     )
 }
 
-/// Returns how many bytes of the ring are in use: what the messages take that are not released.
+/// Returns the number of bytes that are in use: those of all messages that are not released, with their headers.
 ///
 /// ring: a handle that is open.
 ///
@@ -860,7 +860,7 @@ pub unsafe extern "C" fn shm_ring_used(ring: *const shm_ring) -> isize {
     )
 }
 
-/// Returns how many messages a sender has dropped to make room, since the ring was created.
+/// Returns the number of messages that senders have dropped to make room, since the ring was created.
 ///
 /// ring: a handle that is open.
 ///
@@ -895,9 +895,9 @@ pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_in
     }))
 }
 
-/// Sets whether a signal handler that runs while the calls that send and receive wait ends the wait: the call then
-/// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
+/// Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
+/// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
+/// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_ring_canceller() was called before.
 ///
 /// ring: a handle that is open.
@@ -968,8 +968,8 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
     }))
 }
 
-/// Closes a handle: releases its roles and gives up a slot that is reserved. What was sent stays. A child made by
-/// fork(2) closes its own copy.
+/// Closes a handle: releases its roles and aborts a reserved slot. Sent messages stay. A child made by fork(2) closes
+/// its own copy.
 ///
 /// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 /// not closed and stays valid, and errno is EPERM.

@@ -20,8 +20,8 @@ use core::ffi::{c_char, c_int, c_void};
 #[allow(non_camel_case_types)]
 pub struct shm_rwlock(rwlock::RawRwLock);
 
-/// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call; it
-/// waits up to 5 seconds until another process has created the lock.
+/// Opens a reader-writer lock around some bytes, or creates it with bytes that are 0. All processes make this call. If
+/// another process is creating the lock, this call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// size: how many bytes the lock protects; 0 or more. All processes give the same.
@@ -66,10 +66,10 @@ pub unsafe extern "C" fn shm_rwlock_open(
 /// place has a name or a path. 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_rwlock_close() closes; or NULL.
-/// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-/// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the owner that
-/// is expected is another user than this process; EPERM the segment has another owner or creator; EIDRM the segment
-/// was removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+/// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
+/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn shm_rwlock_data(lock: *mut shm_rwlock) -> *mut c_void {
 ///
 /// lock: a handle that is open.
 ///
-/// Returns: 0, also if they are marked already; or -1.
+/// Returns: 0, even if they are marked already; or -1.
 /// Errors: EPERM this thread does not have the lock for writing; EFAULT lock is NULL.
 /// Threads: the one that has the lock; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -224,7 +224,7 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
     }))
 }
 
-/// Sets whether a signal handler that runs while shm_rwlock_read() or shm_rwlock_write() waits ends the wait: the call
+/// Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 /// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
 /// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_rwlock_canceller() was called before.

@@ -14,8 +14,8 @@ use core::ffi::{c_char, c_int, c_uint};
 #[allow(non_camel_case_types)]
 pub struct shm_semaphore(Semaphore);
 
-/// Opens a semaphore, or creates it. All processes make this call; it waits up to 5 seconds until another
-/// process has created the semaphore.
+/// Opens a semaphore, or creates it. All processes make this call. If another process is creating the semaphore, this
+/// call waits up to 5 seconds for it to finish.
 ///
 /// name: 1 to 256 bytes of any value and a NUL.
 /// first: the count of a new semaphore, 0 to 2147483647.
@@ -24,13 +24,13 @@ pub struct shm_semaphore(Semaphore);
 ///
 /// Returns: a handle, which shm_semaphore_close() closes; or NULL. The segment stays until
 /// shm_remove(shm_semaphore_id(semaphore)).
-/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the
-/// name is empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or
-/// a bad address; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
+/// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EOVERFLOW first is too large; EINVAL the name is
+/// empty or too long, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name is NULL or an
+/// invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process write; ENOTUNIQ
 /// another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another layout, or no
-/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for
-/// another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process
-/// that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or a program for another
+/// architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT the process that creates
+/// it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -129,9 +129,9 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 /// close it; or -1.
-/// Errors: EMFILE, ENFILE three more descriptors are too many; ENOMEM, ENOBUFS there is no memory; EAFNOSUPPORT,
-/// EPERM, EACCES, ENOSYS the system does not let this process make a socket of the family AF_UNIX, a timerfd or an
-/// epoll descriptor; EFAULT semaphore is NULL.
+/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
+/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
+/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is NULL.
 /// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
     )
 }
 
-/// Sets whether a signal handler that runs while shm_semaphore_wait() waits ends the wait: the call then fails with
+/// Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
 /// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
 /// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
 /// shm_semaphore_canceller() was called before.

@@ -2,11 +2,11 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-/// The version of this header. shm_version() tells that of the library in use.
+/// The version of this header. shm_version() returns that of the library in use.
 pub const SHMKEY_VERSION_MAJOR: c_int = 0;
-/// The second number: new functions, nothing taken away (before 1.0: anything may change).
+/// The second number: it rises with new functions (before 1.0, also with incompatible changes).
 pub const SHMKEY_VERSION_MINOR: c_int = 1;
-/// The third number: corrections.
+/// The third number: it rises with corrections.
 pub const SHMKEY_VERSION_PATCH: c_int = 0;
 
 const VERSION: &CStr =

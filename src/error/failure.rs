@@ -139,7 +139,7 @@ pub(crate) enum What {
     NotSubscribed,
     /// Nothing: the publisher no longer waits for this subscriber.
     Dropped,
-    /// Nothing: the pointer to a buffer is NULL, or its length is more than any memory.
+    /// Nothing: the pointer to a buffer is NULL, or its size exceeds PTRDIFF_MAX.
     Buffer,
     /// `number`: the number of structures.
     TooMany,
@@ -367,7 +367,7 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let number = failure.number;
     match failure.what {
-        What::Buffer => f.write_str("the buffer is NULL, or longer than any memory"),
+        What::Buffer => f.write_str("the buffer is NULL, or its size exceeds PTRDIFF_MAX"),
         What::TooMany => write!(f, "{number} structures do not fit into memory"),
         What::Timeout => write_timeout(f, number as i64),
         What::Reserved => {

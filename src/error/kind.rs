@@ -3,15 +3,15 @@
 use crate::{explain::Cause, sys::Errno};
 use core::ffi::c_int;
 
-/// What happened, in a word. Later versions may add kinds.
+/// What happened. Later versions may add kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `ENOENT`: the file that a key was to be made from does not exist.
+    /// `ENOENT`: the file from which to make a key does not exist.
     PathNotFound,
     /// `EINVAL`: the low 8 bits of a project id are zero, which makes no key.
     ProjectIdZero,
-    /// `EINVAL`: an empty name makes no key.
+    /// `EINVAL`: the name is empty.
     EmptyName,
     /// `ENOENT`: there is no segment under this key.
     KeyNotFound,
@@ -19,29 +19,29 @@ pub enum ErrorKind {
     NoSuchSegment,
     /// `EIDRM`: the segment that had this id has been removed and destroyed.
     Removed,
-    /// `EEXIST`: a segment exists and was to be created exclusively.
+    /// `EEXIST`: the segment exists, and the call asked for a new one.
     AlreadyExists,
-    /// `EINVAL`: the segment under this key is smaller than asked for.
+    /// `EINVAL`: the segment under this key is smaller than the requested size.
     TooSmall,
-    /// `EINVAL`: a size of 0, or one beyond the limit `shmmax`.
+    /// `EINVAL`: the size is 0, or above the limit `shmmax`.
     BadSize,
     /// `EACCES` or `EPERM`: the segment's mode or owner does not allow it.
     PermissionDenied,
-    /// `ENOSPC`: the limit `shmmni` or `shmall` is reached.
+    /// `ENOSPC`: the limit `shmmni` or `shmall` is reached, or the object has 64 senders or subscribers already.
     LimitReached,
-    /// `ENOMEM`: no memory, or no address space.
+    /// `ENOMEM`: there is not enough memory or address space.
     OutOfMemory,
-    /// `EINVAL`: a range that does not lie inside the segment.
+    /// `EINVAL`: the range does not lie inside the segment or the message.
     OutOfRange,
-    /// `EACCES`: the segment is attached for reading only.
+    /// `EACCES`: the segment is attached for reading only, or its mode does not let this process write.
     ReadOnly,
     /// `EMEDIUMTYPE`: the segment was not created by this library.
     Foreign,
     /// `EPROTOTYPE`: the segment holds an object of another kind.
     WrongKind,
-    /// `EPROTO`: the object holds something of another layout: name, size or alignment.
+    /// `EPROTO`: the object has another layout (name, size or alignment), another capacity, or other options.
     WrongLayout,
-    /// `EPROTONOSUPPORT`: another version of this library created the object, with another header.
+    /// `EPROTONOSUPPORT`: a version of this library with another header created the object.
     WrongVersion,
     /// `ENOEXEC`: a program with another byte order or pointer width created the object.
     WrongMachine,
@@ -49,37 +49,37 @@ pub enum ErrorKind {
     KeyCollision,
     /// `ENODATA`: the segment is too small to hold an object.
     Truncated,
-    /// `EBADMSG`: the object's header is malformed.
+    /// `EBADMSG`: the object is malformed.
     Damaged,
     /// `ETIMEDOUT`: what the call waited for did not happen before the timeout.
     TimedOut,
-    /// `EAGAIN`: the call would have to wait, and was asked not to.
+    /// `EAGAIN`: the call would have to wait, and the caller did not allow that.
     WouldBlock,
-    /// `EINTR`: a signal handler has run during the wait, which signals end.
+    /// `EINTR`: a signal handler has ended the wait.
     Interrupted,
-    /// `ECANCELED`: the wait was cancelled.
+    /// `ECANCELED`: a [`Canceller`](crate::Canceller) has ended the wait.
     Cancelled,
-    /// `EBUSY`: another process, which is not known to be dead, has this role; or this process has it already.
+    /// `EBUSY`: another process that is not known to be dead has this role, or this process has it already.
     Busy,
-    /// `EPIPE`: the other side of a ring has ended.
+    /// `EPIPE`: the other side of a ring or a broadcast has released its role.
     Closed,
-    /// `EOWNERDEAD`: the process on the other side of a ring died.
+    /// `EOWNERDEAD`: the process on the other side of a ring or a broadcast died.
     PeerDied,
-    /// `EMSGSIZE`: a message that is longer than the ring or the buffer.
+    /// `EMSGSIZE`: the message is longer than the capacity or the buffer.
     TooLong,
-    /// `ESTALE`: the writer was faster than the reader.
+    /// `ESTALE`: another process has overwritten what this one was reading, or has dropped its subscription.
     Overtaken,
-    /// `EPERM`: the calling thread does not hold the lock, the slot or the message.
+    /// `EPERM`: the calling thread does not hold the lock, the slot or the message, or is not subscribed.
     NotOwner,
     /// `EDEADLK`: this thread has the lock already.
     Deadlock,
-    /// `ENOTRECOVERABLE`: an owner has died, and the value was not repaired.
+    /// `ENOTRECOVERABLE`: an owner died, and the next one did not mark the value as consistent.
     NotRecoverable,
-    /// `EOVERFLOW`: the count has its largest value.
+    /// `EOVERFLOW`: the count would exceed 2147483647.
     Overflow,
-    /// `EINVAL`: any other argument that is not valid.
+    /// `EINVAL`: another argument is invalid.
     InvalidArgument,
-    /// `EFAULT`: an invalid pointer.
+    /// `EFAULT`: a pointer is invalid.
     BadPointer,
     /// `ENOSYS`: this system has no System V shared memory, or does not let this process use it.
     Unsupported,
@@ -259,7 +259,8 @@ mod tests {
         words.filter(|word| is_errno(word)).collect()
     }
 
-    /// Each error number that an object's function returns has a name, which texts show, and is documented in the header.
+    /// Each error number that an object's function returns has a name, which texts show, and is documented in the
+    /// header.
     #[test]
     fn each_errno_of_an_object_is_named_and_documented() {
         let header = fs::read_to_string("include/shmkey.h").unwrap();

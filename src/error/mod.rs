@@ -24,14 +24,14 @@ use core::{
 
 /// Why an operation failed.
 ///
-/// Its text is one sentence or two for a person: the call and its subject, the error number's name,
-/// the cause, if it is known, and a remedy. An error about an object names its kind, its name and
-/// its segment, and the process that has what was asked for.
+/// Its text is one or two sentences: the call and its subject, the name of the errno, the cause, if it is known, and a
+/// remedy. An error about an object names its kind, its name and its segment, and the process that has the lock or the
+/// role.
 ///
-/// Making an error of an object in use (would-block and timeouts, above all) neither allocates
-/// nor makes a system call: it is a few numbers, 32 bytes, and its text is formatted when it is displayed.
-/// The state of another process in it (running, sleeping, stopped, dead) is that of the time when it
-/// is displayed. A closed object is named until 64 others were closed after it.
+/// An error about an object in use, such as a would-block or a timeout, is made without an allocation or a system call:
+/// it is a few numbers, 32 bytes, and its text is formatted when it is displayed. The text shows the state of another
+/// process (running, sleeping, stopped, dead) at that time. It names a closed object until 64 others have been closed
+/// after it.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Key};
@@ -151,7 +151,7 @@ impl fmt::Debug for KeptPath {
 enum Reason {
     /// Nothing beyond the kind.
     Kind,
-    /// What a look at the system has told.
+    /// What was looked up in the system.
     Found(Cause),
     /// An explanation that needs no facts.
     Because(&'static str),
@@ -188,7 +188,7 @@ enum Reason {
 }
 
 impl Error {
-    /// Returns what happened, in a word.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         match &self.0 {
             Repr::Object(failure) => failure.kind,
@@ -197,7 +197,7 @@ impl Error {
         }
     }
 
-    /// Returns the error number, which the manual pages of the System V calls name and which C callers find in
+    /// Returns the error number, as the manual pages of the System V calls define it and as C callers find it in
     /// `errno`.
     pub fn errno(&self) -> i32 {
         match &self.0 {

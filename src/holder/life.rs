@@ -100,7 +100,7 @@ impl Holder {
     fn life_of(self, fd: &PidFd) -> Life {
         match fd.has_ended() {
             Ok(true) => Life::Dead,
-            // The first thread of a process that goes on.
+            // The first thread of a process that continues.
             Ok(false) if !self.is_process() && fd.stat().is_some_and(|stat| !stat.lives) => {
                 Life::Dead
             }
@@ -130,7 +130,7 @@ impl Holder {
         match token::look(self.token()) {
             Ok(None) => Life::Dead,
             Ok(Some(_)) if self.is_process() => Life::Alive,
-            // Its process lives. A thread's id means something in its own namespace only.
+            // Its process is live. A thread's id means something in its own namespace only.
             Ok(Some(pid)) if pid != 0 && (sys::shares_pid_namespace(pid) || is_home()) => {
                 self.life_in(pid)
             }

@@ -198,8 +198,8 @@ impl Condvar {
         self.wait_until(guard, Deadline::after(Some(timeout)))
     }
 
-    /// Waits as long as `condition` returns true. Calls it with the mutex locked, before the first wait and after each
-    /// wait.
+    /// Waits as long as `condition` returns true. Calls `condition` with the mutex locked, before the first wait and
+    /// after each wait.
     ///
     /// # Errors
     /// Those of [`wait`](Condvar::wait).
@@ -212,8 +212,8 @@ impl Condvar {
             .map(|(guard, _)| guard)
     }
 
-    /// Waits as long as `condition` returns true, at most this time on the monotonic clock. The result has timed out if
-    /// `condition` still returns true then.
+    /// Waits as long as `condition` returns true, at most this time on the monotonic clock.
+    /// [`timed_out`](WaitTimeoutResult::timed_out) is true for the result if `condition` still returns true at the end.
     ///
     /// # Errors
     /// Those of [`wait`](Condvar::wait). The end of the timeout is no error.

@@ -30,12 +30,11 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Contents {
-    /// The name that it was opened by; empty if it was opened by a path or a key. Any bytes, at most
-    /// 256.
+    /// The name that it was created by; empty if it was created by a path or a key. Any bytes, at most 256.
     pub name: Vec<u8>,
-    /// A hash of the file and project id that it was opened by ([`Place::path`](crate::Place::path)),
-    /// made of the device, the inode number and the project id. Two files with the same key have different
-    /// hashes. 0 if it was opened by a name or a key.
+    /// A hash of the file and the project id that it was created by ([`Place::path`](crate::Place::path)), made from
+    /// the device, the inode number and the project id. Two files with the same key have different hashes. 0 if it was
+    /// created by a name or a key.
     pub file: u64,
     /// The name of its layout; empty if none was given. Any bytes, at most 128.
     pub layout: Vec<u8>,
@@ -43,7 +42,7 @@ pub struct Contents {
     pub ready: bool,
     /// The thread that created it.
     pub creator: Party,
-    /// When it was created, in seconds.
+    /// When it was created, to the second.
     pub created_at: Option<SystemTime>,
     /// The size of its payload in bytes.
     pub size: u64,

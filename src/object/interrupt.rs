@@ -65,9 +65,10 @@ pub(crate) fn of_end(
 /// later one; so a loop whose calls never wait must also check a flag of its own. If several threads wait with one
 /// handle and all of them must end, each of them calls `cancel` before it ends, which passes the cancellation on.
 ///
-/// *Descriptors*: a cancellation makes the descriptor of the handle readable (see [`Receiver::fd`](crate::Receiver::fd)). Then
-/// the next try that would block fails with [`Cancelled`](crate::ErrorKind::Cancelled) instead. Of a handle without a
-/// descriptor, a try is not cancelled. [`wait_any`](crate::wait_any) is a wait of each of its objects.
+/// *Descriptors*: a cancellation makes the descriptor of the handle readable (see
+/// [`Receiver::fd`](crate::Receiver::fd)). Then the next try that would block fails with
+/// [`Cancelled`](crate::ErrorKind::Cancelled) instead. If the handle has no descriptor, its tries are not cancelled.
+/// [`wait_any`](crate::wait_any) counts as a wait of each of its objects.
 ///
 /// *Time*: a wait that began before the first call of `canceller` can take 250 ms to end, and later ones end at once.
 /// Before Linux 5.16, or under a seccomp filter that forbids `futex_waitv(2)`, they end within 8 ms, and a handle with
@@ -85,8 +86,8 @@ impl Canceller {
         Canceller(interrupt.clone())
     }
 
-    /// Ends the waits of the handle that are under way, or the next one. Makes one system call, and another one if the handle
-    /// has a descriptor.
+    /// Ends the waits of the handle that are under way, or the next one. Makes one system call, and another one if the
+    /// handle has a descriptor.
     pub fn cancel(&self) {
         self.0.cancel();
     }

@@ -54,8 +54,8 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// processes from taking it, unless the process had a token of life, which ends with `exec`.
 ///
 /// *Removal.* [`remove`](Latest::remove), or `shmkey remove`, frees the name at once. The processes that have the value
-/// open keep it; a process that opens the name afterwards gets a new one, and what it publishes is not seen by the
-/// readers of the old one. [`is_removed`](Latest::is_removed) returns whether that has happened. A reader that has seen
+/// open keep it; a process that opens the name afterwards gets a new one, and the readers of the old one do not see
+/// what it publishes. [`is_removed`](Latest::is_removed) returns whether that has happened. A reader that has seen
 /// nothing new for a long time calls it; if that returns true, it drops the value and opens it again.
 ///
 /// *Read permission is enough* to read, and a reader that asks for
@@ -68,7 +68,7 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// reader sleeps. Reading starts again if the publisher has overwritten the value during the copy; for that, it
 /// must publish three more values of up to 256 bytes each, or one larger value.
 ///
-/// *Threads*: several threads may use one at the same time; one thread at a time uses a [`Publisher`]. *Fork*: a
+/// *Threads*: several threads may use a `Latest` at the same time; one thread at a time uses a [`Publisher`]. *Fork*: a
 /// child can read its parent's, and does not have its role. *Signals*: no method is safe in a signal handler; see
 /// [`set_interruptible`](Latest::set_interruptible).
 ///
@@ -361,11 +361,11 @@ impl<T: Plain> Latest<T> {
         })
     }
 
-    /// Takes the role of the publisher, which is free, or whose holder has died.
+    /// Takes the role of the publisher, if it is free or its holder has died.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not dead is the publisher, this one included;
-    /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it was opened for reading only, or the segment's mode
+    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not known to be dead is the publisher, this one
+    /// included; [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if it was opened for reading only, or the segment's mode
     /// allows only reading.
     pub fn publisher(&self) -> Result<Publisher<T>, Error> {
         let writer = self.raw.claim()?;
@@ -400,7 +400,8 @@ impl<T: Plain> Latest<T> {
         read.map_err(|_| self.raw.overtaken())
     }
 
-    /// Returns the newest value if its version is not `seen`, and stores its version there. Does not wait.
+    /// Returns the newest value and stores its version in `seen`, if the version differs from `seen`; otherwise `None`.
+    /// Does not wait.
     ///
     /// # Errors
     /// Those of [`read`](Latest::read).
@@ -414,13 +415,12 @@ impl<T: Plain> Latest<T> {
         Ok(value)
     }
 
-    /// Waits for a value whose version is not `seen`, stores its version there, and returns the value. Begin
-    /// with 0, which no value has as its version. [`read_newer`](Latest::read_newer) is the same without
-    /// waiting.
+    /// Waits for a value whose version differs from `seen`, stores its version in `seen`, and returns the value. Begin
+    /// with 0, which is never the version of a value. [`read_newer`](Latest::read_newer) does the same without waiting.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait; those of [`read`](Latest::read).
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait; those of [`read`](Latest::read).
     pub fn wait_newer(&self, seen: &mut u64) -> Result<T, Error> {
         self.wait_newer_until(seen, Deadline::Never)
     }

@@ -10,10 +10,9 @@ use crate::{
 use core::{fmt, marker::PhantomData};
 use std::time::Duration;
 
-/// A value in shared memory that one thread of one process has at a time, and that survives the
-/// death of that thread.
+/// A value in shared memory that one thread of one process has at a time, and that survives the death of that thread.
 ///
-/// All processes open it by the same call; the first one creates it and sets its first value.
+/// All processes open it with the same call; the first one creates it and sets its initial value.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Mutex};
@@ -46,11 +45,10 @@ use std::time::Duration;
 /// it drops the guard without that, the value is lost: all later calls fail with
 /// [`NotRecoverable`](ErrorKind::NotRecoverable).
 ///
-/// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system
-/// call unless a thread waits. A thread that tries to lock a free mutex gets it before the threads that sleep,
-/// which keeps the lock busy. A thread that has waited for 50 ms is next: it stays awake for up to 2 ms, and the
-/// following unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout of zero, can still
-/// come first.
+/// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system call unless a thread
+/// waits. A thread that tries to lock a free mutex gets it before the threads that sleep, so the lock is not idle while
+/// one of them wakes up. A thread that has waited for 50 ms is next: it stays awake for up to 2 ms, and the following
+/// unlock leaves the lock to it, while a newcomer waits. Only a try, with a timeout of zero, can still come first.
 ///
 /// *Removal.* [`remove`](Mutex::remove), or `shmkey remove`, frees the name at once. The processes that have the mutex
 /// open keep it and exclude each other as before; a process that opens the name afterwards gets a new mutex with a new
@@ -64,31 +62,28 @@ use std::time::Duration;
 /// shares an object with processes of other namespaces. An owner whose state is unknown keeps the lock,
 /// as long as another process has the segment attached. The state is unknown
 ///
-/// - of a thread that died while its process lives, for processes of other namespaces;
+/// - of a thread that died while its process is live, for processes of other namespaces;
 /// - of a process of the initial namespace that took the lock before the first process of another
 ///   namespace opened the mutex, for processes that cannot see it;
 /// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same;
 /// - of a process that has changed its IPC namespace (`unshare`, `setns`) before it took the lock, for
 ///   the same.
 ///
-/// A thread of a process with a token is known by its id and 6 bits more: if the kernel gives the id of
-/// a dead thread to a younger one of the same process, the younger one is taken for it in 1 of 63 cases,
-/// and gets [`Deadlock`](crate::ErrorKind::Deadlock) where it would recover the lock.
+/// A token distinguishes the threads of its process by their ids and 6 more bits. If the kernel gives the id of a dead
+/// thread to a younger one of the same process, the two are confused in 1 of 63 cases: the younger one gets
+/// [`Deadlock`](crate::ErrorKind::Deadlock) instead of recovering the lock.
 ///
-/// *Fork.* A child may use what its parent opened. A guard that the parent has is not the child's:
-/// dropped there, it does nothing. A child that shares its parent's memory, made by `vfork` or by `clone`
-/// with `CLONE_VM` and without `CLONE_THREAD`, is not distinguished from its parent: it must not use objects.
+/// *Fork.* A child may use what its parent opened. It does not have the lock of its parent: dropping its copy of a
+/// guard does nothing. A child that shares its parent's memory, made by `vfork` or by `clone` with `CLONE_VM` and
+/// without `CLONE_THREAD`, cannot be distinguished from its parent, and must not use objects.
 ///
-/// *Exec.* Unlock before `exec`. A token ends with `exec`, and the lock of a process that had one is
-/// recovered by the next thread that asks for it. Without a token, the new program has the lock: it
-/// runs in the same thread.
+/// *Exec.* Unlock before `exec`. A token ends with `exec`, and the next thread that asks for the lock recovers it.
+/// Without a token, the new program keeps the lock, because it runs in the same thread.
 ///
-/// *Threads*: several threads may use one at the same time; a guard stays in its thread. *Fork*: a child can use
-/// its parent's mutex; a lock that the parent holds is the parent's, and dropping the child's copy of the guard
-/// does nothing. *Signals*: no method is safe in a signal handler; see
-/// [`set_interruptible`](Mutex::set_interruptible).
+/// *Threads*: several threads may use a `Mutex` at the same time; a guard stays in its thread. *Signals*: no method is
+/// safe in a signal handler; see [`set_interruptible`](Mutex::set_interruptible).
 ///
-/// *Memory:* 1024 bytes and the value.
+/// *Memory:* 1024 bytes plus the value.
 #[derive(Debug)]
 pub struct Mutex<T: Plain> {
     raw: RawMutex,
@@ -229,7 +224,7 @@ impl<T: Plain> Mutex<T> {
     /// [`WrongMachine`](ErrorKind::WrongMachine) (`ENOEXEC`),
     /// [`KeyCollision`](ErrorKind::KeyCollision) (`ENOTUNIQ`), [`Truncated`](ErrorKind::Truncated) (`ENODATA`),
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`). [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`) if another
-    /// process has begun to create it, lives, and has not finished within the [timeout](Place::timeout);
+    /// process has begun to create it, is live, and has not finished within the [timeout](Place::timeout);
     /// [`ReadOnly`](ErrorKind::ReadOnly) (`EACCES`) if the segment's mode does not let this process write;
     /// [`EmptyName`](ErrorKind::EmptyName) and [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for a
     /// name, layout, mode or offset out of range.
@@ -253,8 +248,8 @@ impl<T: Plain> Mutex<T> {
     /// Locks the mutex; waits while another thread has it.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]
@@ -331,8 +326,8 @@ impl<T: Plain> Mutex<T> {
 /// # }
 /// ```
 ///
-/// The value is copied in and out, because a hostile process can write it without the lock: there is no
-/// reference to it. The guard stays in its thread; other threads may read the value through a reference to it.
+/// The value is copied in and out, and the guard gives no reference to it, because a hostile process can write it
+/// without the lock. The guard stays in its thread; other threads may read the value through a reference to the guard.
 #[must_use = "the mutex is unlocked when its guard is dropped"]
 pub struct MutexGuard<'a, T: Plain> {
     mutex: &'a Mutex<T>,

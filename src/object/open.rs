@@ -187,8 +187,8 @@ impl Object {
             }
             self.expect_usable()?;
             let is_within = matches!(place.site, Site::Within { .. });
-            // Relaxed: a process that begins now is as late as one that begins after this call. In a segment of its own,
-            // the object's creator has made the segment, and begins at once.
+            // Relaxed: a process that begins now is as late as one that begins after this call. In a segment of its
+            // own, the object's creator has made the segment, and begins at once.
             if is_within && header.creator.load(Relaxed) == 0 {
                 return Err(self
                     .error(ErrorKind::TimedOut)

@@ -12,8 +12,8 @@ use crate::{
 use core::{fmt, ops::Deref};
 use std::{path::Path, sync::Arc, time::Duration};
 
-/// Where an object lies, and how it is opened: what happens if it is missing, the permissions of a new
-/// segment, and how long to wait. The options of a kind of object, such as those of a ring, are separate.
+/// Where an object lies, and how to open it: what happens if it is missing, the permissions of a new segment, and how
+/// long to wait. The options of a kind of object, such as those of a ring, are separate.
 ///
 /// Every function that opens an object takes anything that converts to a place: a name (`&str`, `&String`,
 /// `String`), a [`Key`], a `Place` or a `&Place`.
@@ -185,10 +185,10 @@ impl Place {
         Place::new(Site::Key { key, origin })
     }
 
-    /// Returns the place that belongs to a file that exists and a project id: a segment of its own, under the key
-    /// that [`Key::from_path`] makes. The key has 16 bits of the file's inode number, so two files can share one.
-    /// The object records a hash of the whole inode number, the device and the project id: if it was created by
-    /// another file, or by a name, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
+    /// Returns the place of an existing file and a project id: a segment of its own, under the key that
+    /// [`Key::from_path`] makes. The key has 16 bits of the file's inode number, so two files can share one. The object
+    /// records a hash of the whole inode number, the device and the project id: if it was created by another file, or
+    /// by a name, opening fails with [`KeyCollision`](crate::ErrorKind::KeyCollision).
     ///
     /// # Errors
     /// Those of [`Key::from_path`].
@@ -203,10 +203,10 @@ impl Place {
         })
     }
 
-    /// Returns the place with this key, which must not be [`Key::PRIVATE`]: a segment of its own. It is the
-    /// same place as any name, or path and project id, that makes this key. A number does not say what it was
-    /// made from, so a collision is not noticed, even with a key of [`Key::from_path`]; prefer
-    /// [`named`](Place::named) and [`path`](Place::path).
+    /// Returns the place with this key, which must not be [`Key::PRIVATE`]: a segment of its own. It is the same place
+    /// as any name, or path and project id, that makes this key. The key alone does not say what it was made from, so a
+    /// collision is not noticed, even with a key of [`Key::from_path`]; prefer [`named`](Place::named) and
+    /// [`path`](Place::path).
     pub fn key(key: Key) -> Place {
         let origin = Origin::Number;
         Place::new(Site::Key { key, origin })
@@ -224,9 +224,9 @@ impl Place {
         Place::new(Site::Within { memory, offset })
     }
 
-    /// Sets whether the object is created if it is missing; true by default. If false, opening a missing object
-    /// fails with [`KeyNotFound`](crate::ErrorKind::KeyNotFound), and opening one that another process is
-    /// creating waits for it.
+    /// Sets whether the object is created if it is missing; true by default. If false, opening a missing object fails
+    /// with [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`), and opening one that another process is creating
+    /// waits for that process.
     pub fn create(mut self, create: bool) -> Place {
         self.create = create;
         self
@@ -236,9 +236,9 @@ impl Place {
     /// can neither write nor create the object, even with [`create`](Place::create). Memory that was given to
     /// [`within`](Place::within) is not attached again, and the object does not write it.
     ///
-    /// Only a [`Latest`](crate::Latest) can be opened for reading only. Every process that uses an object of
-    /// another kind writes it, so opening one for reading only fails with
-    /// [`ReadOnly`](crate::ErrorKind::ReadOnly).
+    /// Only a [`Latest`](crate::Latest) and a lossy [`Broadcast`](crate::Broadcast) can be opened for reading only.
+    /// Every process that uses another object writes it, so opening that for reading only fails with
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly) (`EACCES`).
     pub fn read_only(mut self, read_only: bool) -> Place {
         self.read_only = read_only;
         self
@@ -265,9 +265,9 @@ impl Place {
     /// A process with another effective user id cannot create such a segment, so its place must have
     /// [`create`](Place::create)`(false)` or [`read_only`](Place::read_only).
     ///
-    /// Opening fails with [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the segment
-    /// has another owner or creator, and with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if this
-    /// process would create an object that it must not own.
+    /// Opening fails with [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the segment has another
+    /// owner or creator, and with [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) if the place
+    /// creates the object and the owner is not the effective user of this process.
     pub fn owner(mut self, uid: u32) -> Place {
         self.owner = Some(uid);
         self

@@ -17,7 +17,7 @@ const VALUE: usize = size_of::<sync::RwLock>();
 /// A value in shared memory that up to 64 threads, in any processes, read at a time, or one thread changes. The value
 /// survives the death of all of them.
 ///
-/// All processes open the lock with the same call; the first one creates it and sets its first value.
+/// All processes open the lock with the same call; the first one creates it and sets its initial value.
 ///
 /// ```
 /// use shmkey::RwLock;
@@ -232,7 +232,7 @@ impl RawRwLock {
 }
 
 impl<T: Plain> RwLock<T> {
-    /// Opens the lock, or creates it with this first value.
+    /// Opens the lock, or creates it with this initial value.
     ///
     /// # Errors
     /// Those of [`Mutex::open`](crate::Mutex::open).
@@ -253,11 +253,11 @@ impl<T: Plain> RwLock<T> {
         })
     }
 
-    /// Locks it for reading; waits while another thread has it locked for writing, or waits for that.
+    /// Locks for reading; waits while another thread has the lock for writing, or waits to get it for writing.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it locked for writing;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]
@@ -265,18 +265,18 @@ impl<T: Plain> RwLock<T> {
         self.read_until(Deadline::Never)
     }
 
-    /// Locks it for reading if no other thread has it locked for writing, or waits for that. Repeated tries make a
-    /// liveness check of that thread at most once in 8 ms, and notice its death within 10 ms.
+    /// Locks for reading if no other thread has the lock for writing, or waits to get it for writing. Repeated tries
+    /// make a liveness check of that thread at most once in 8 ms, and notice its death within 10 ms.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it locked for writing, waits for that, or
-    /// is just locking it, or if 64 threads read; and those of [`read`](RwLock::read).
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has the lock for writing, waits to get it for
+    /// writing, or is just locking it, or if 64 threads read; and those of [`read`](RwLock::read).
     #[inline]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, Error> {
         self.read_until(Deadline::Now)
     }
 
-    /// Locks it for reading; waits at most this time on the monotonic clock. A time of zero is
+    /// Locks for reading; waits at most this time on the monotonic clock. A time of zero is
     /// [`try_read`](RwLock::try_read).
     ///
     /// # Errors
@@ -300,11 +300,11 @@ impl<T: Plain> RwLock<T> {
         })
     }
 
-    /// Locks it for writing; waits while other threads have it.
+    /// Locks for writing; waits while other threads have the lock.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`Deadlock`](ErrorKind::Deadlock) (`EDEADLK`) if this thread has it already, for reading or for writing;
     /// [`NotRecoverable`](ErrorKind::NotRecoverable) (`ENOTRECOVERABLE`) if the value is lost.
     #[inline]
@@ -312,8 +312,8 @@ impl<T: Plain> RwLock<T> {
         self.write_until(Deadline::Never)
     }
 
-    /// Locks it for writing if no other thread has it. Each try makes a liveness check of each reader. Repeated tries
-    /// make one of a writer at most once in 8 ms, and notice its death within 10 ms.
+    /// Locks for writing if no other thread has the lock. Each try makes a liveness check of each reader. Repeated
+    /// tries make one of a writer at most once in 8 ms, and notice its death within 10 ms.
     ///
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if another thread has it, or is just locking it; and those of
@@ -323,7 +323,7 @@ impl<T: Plain> RwLock<T> {
         self.write_until(Deadline::Now)
     }
 
-    /// Locks it for writing; waits at most this time on the monotonic clock while other threads have it. A time of
+    /// Locks for writing; waits at most this time on the monotonic clock while other threads have the lock. A time of
     /// zero is [`try_write`](RwLock::try_write).
     ///
     /// # Errors
@@ -382,7 +382,7 @@ impl<T: Plain> RwLockReadGuard<'_, T> {
 /// The lock of an [`RwLock`] for writing, and the access to its value. Dropping it unlocks the lock.
 ///
 /// The value is copied in and out, and the guard gives no reference to it, because a hostile process can write it
-/// without the lock. The guard stays in its thread; other threads may read the value through a reference to it.
+/// without the lock. The guard stays in its thread; other threads may read the value through a reference to the guard.
 #[must_use = "the lock is unlocked when its guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: Plain> {
     lock: &'a RwLock<T>,

@@ -31,9 +31,9 @@ use std::{os::fd::BorrowedFd, time::Duration};
 /// ```
 ///
 /// What a thread writes before it posts is visible to the thread whose wait takes that post. Neither call makes a
-/// system call unless a thread sleeps or must sleep. The death of a process does not change the count: what the
-/// process has taken stays taken. If a process is killed between raising the count and waking a thread that
-/// sleeps, that thread wakes by itself within 250 ms.
+/// system call unless a thread sleeps or must sleep. The death of a process does not change the count: a count that the
+/// process has taken stays taken. If a process is killed between raising the count and waking a thread that sleeps,
+/// that thread wakes by itself within 250 ms.
 ///
 /// *Removal.* [`remove`](Semaphore::remove), or `shmkey remove`, frees the name at once. The processes that have the
 /// semaphore open keep it and wake each other as before; a process that opens the name afterwards gets a new semaphore,
@@ -41,8 +41,8 @@ use std::{os::fd::BorrowedFd, time::Duration};
 /// process that runs for a long time calls it at intervals; if that returns true, it drops the semaphore and opens it
 /// again.
 ///
-/// *Threads*: several threads may use one at the same time. *Fork*: a child can use its parent's. *Signals*: no
-/// method is safe in a signal handler; see [`set_interruptible`](Semaphore::set_interruptible).
+/// *Threads*: several threads may use a `Semaphore` at the same time. *Fork*: a child can use its parent's. *Signals*:
+/// no method is safe in a signal handler; see [`set_interruptible`](Semaphore::set_interruptible).
 ///
 /// *Memory:* 1024 bytes.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ impl Semaphore {
     /// Lowers the count by one; waits while it is 0.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing.
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing.
     #[inline]
     pub fn wait(&self) -> Result<(), Error> {
         self.wait_until(Deadline::Never)

@@ -1,8 +1,8 @@
 //! Waiting for one of several objects.
 //!
 //! A thread announces its sleep at each object, as it does when it waits for a single one, checks all of them once
-//! more, and sleeps on all their words at once (`futex_waitv(2)`), and on those of the handles' cancellations. Where the
-//! kernel cannot do that, or the words are too many, the thread polls the objects' descriptors.
+//! more, and sleeps on all their words at once (`futex_waitv(2)`), and on those of the handles' cancellations. Where
+//! the kernel cannot do that, or the words are too many, the thread polls the objects' descriptors.
 
 use crate::{
     Error, ErrorKind, Latest, Plain, Receiver, Semaphore, Subscriber, TypedReceiver,
@@ -174,7 +174,8 @@ impl At<'_> {
 
 /// Waits until one of several objects is ready: until it has a message, a count above 0 or a newer value, or its peer
 /// has released its role or died. Waits at most this time on the monotonic clock, or without limit. Returns the index
-/// of an object whose `try_` form would not block now. Receives nothing from it, so another thread may be faster.
+/// of an object whose `try_` form would not block now. Receives nothing from that object, so another thread may receive
+/// first.
 ///
 /// ```
 /// use shmkey::{Latest, Ring, Semaphore, wait_any};
@@ -207,16 +208,16 @@ impl At<'_> {
 /// seccomp filter forbids `futex_waitv(2)`, the thread creates and polls a descriptor of each object (see
 /// [`Receiver::fd`]; each takes three descriptors of the process).
 ///
-/// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the object. A
-/// signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed
-/// without `SA_RESTART`.
+/// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the
+/// object. A signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler
+/// was installed without `SA_RESTART`.
 ///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)
 /// (`EAGAIN`), if no object was ready in time; [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and
 /// [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal handler or a [`Canceller`](crate::Canceller) has ended
-/// the wait; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) for no object
-/// or more than 128; in a child made by `fork`, [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver of its parent, and
+/// the wait; [`InvalidArgument`](ErrorKind::InvalidArgument) (`EINVAL`) if there is no object, or more than 128; in a
+/// child made by `fork`, [`Busy`](ErrorKind::Busy) (`EBUSY`) for a receiver of its parent, and
 /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) for a subscriber of its parent; those of [`Receiver::fd`] where
 /// descriptors are needed.
 pub fn wait_any(
@@ -364,7 +365,8 @@ fn sleep(
     }
 }
 
-/// Adds the words of cancellations to those of the objects. Returns how many words there are; `None` if they are too many.
+/// Adds the words of cancellations to those of the objects. Returns how many words there are; `None` if they are too
+/// many.
 fn add_cancellations(objects: &[Option<At<'_>>], words: &mut [Word; MOST]) -> Option<usize> {
     let mut count = objects.len();
     let handles = objects.iter().flatten();

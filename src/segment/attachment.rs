@@ -180,8 +180,8 @@ pub(crate) fn attach_huge(id: c_int, flags: c_int) -> Result<NonNull<u8>, Error>
 ///
 /// An attachment outlives its [`Segment`] and the segment's removal.
 ///
-/// *Threads*: several threads may use one at the same time. *Fork*: a child has the segment attached, too,
-/// and the kernel counts it; after `exec` the process does not. *Signals*: all methods but
+/// *Threads*: several threads may use an `Attachment` at the same time. *Fork*: a child has the segment attached, too,
+/// and the kernel counts that as another attachment. *Exec* detaches it. *Signals*: all methods but
 /// [`size`](Attachment::size) in its first call are safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the memory is detached when it is dropped"]
@@ -308,9 +308,9 @@ impl Attachment {
         self.write_at(offset, plain::bytes_of(&value))
     }
 
-    /// Makes all pages present, so that no access faults later: for writing if the segment is attached for
-    /// writing. The contents do not change. The kernel allocates all of the memory during the call, which
-    /// takes 0.1 to 0.6 seconds for each GiB, and less on huge pages.
+    /// Makes all pages present, so that no later access faults: for writing if the segment is attached for writing. The
+    /// contents do not change. The kernel allocates all of the memory during the call, which takes 0.1 to 0.6 seconds
+    /// for each GiB, and less on huge pages.
     ///
     /// # Errors
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);

@@ -31,9 +31,9 @@ impl Key {
     /// processes reach it by its id, or inherit the attachment.
     pub const PRIVATE: Key = Key(libc::IPC_PRIVATE);
 
-    /// Returns the key that `ftok(3)` makes of a file that exists and a project id, bit for bit: the low 16
-    /// bits of the file's inode number, the low 8 of its device number, the low 8 of `proj_id`. The file's
-    /// contents do not matter; a file that is deleted and created again gives another key.
+    /// Returns the key that `ftok(3)` makes from an existing file and a project id, bit for bit: the low 16 bits of the
+    /// file's inode number, the low 8 of its device number, the low 8 of `proj_id`. The file's contents do not matter;
+    /// a file that is deleted and created again gives another key.
     ///
     /// Two files can have the same key, because it holds only 16 bits of the inode number.
     /// [`Key::from_name`] uses 31, and needs no file. A key does not say which file it was made from; an

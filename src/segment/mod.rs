@@ -43,8 +43,8 @@ pub struct SegmentOptions {
 }
 
 impl SegmentOptions {
-    /// Returns the options that open a segment which exists. The mode of one that is created is 0600: only
-    /// this user can attach it.
+    /// Returns the options that open an existing segment. The mode of a new segment is 0600, so that only this user can
+    /// attach it.
     pub const fn new() -> SegmentOptions {
         SegmentOptions {
             create: false,
@@ -85,9 +85,9 @@ impl SegmentOptions {
         self
     }
 
-    /// Sets whether the segment is created on huge pages of the default size, from the pool whose size
-    /// is `vm.nr_hugepages` (`SHM_HUGETLB`). The kernel takes whole huge pages for it; the size in its
-    /// status is not rounded. [`AttachOptions::huge_pages`] needs no pool.
+    /// Sets whether the segment is created on huge pages of the default size, from the pool whose size is
+    /// `vm.nr_hugepages` (`SHM_HUGETLB`). The kernel allocates whole huge pages for it; the size in its status is not
+    /// rounded up. [`AttachOptions::huge_pages`] needs no pool.
     pub const fn huge_page_pool(mut self, pool: bool) -> SegmentOptions {
         self.flags = if pool { libc::SHM_HUGETLB } else { 0 };
         self
@@ -101,8 +101,8 @@ impl SegmentOptions {
         self
     }
 
-    /// Opens or creates the segment with this key. With [`Key::PRIVATE`], creates a segment, also
-    /// without [`create`](SegmentOptions::create).
+    /// Opens or creates the segment with this key. With [`Key::PRIVATE`], creates a segment, even without
+    /// [`create`](SegmentOptions::create).
     ///
     /// Makes one system call; with [`remove_on_drop`](SegmentOptions::remove_on_drop) up to two, because the kernel
     /// does not say whether a call has created the segment.
@@ -111,9 +111,9 @@ impl SegmentOptions {
     /// [`KeyNotFound`](crate::ErrorKind::KeyNotFound) (`ENOENT`) if the segment does not exist and no option creates
     /// it; [`AlreadyExists`](crate::ErrorKind::AlreadyExists) (`EEXIST`) if there is one and
     /// [`exclusive`](SegmentOptions::exclusive) is set; [`TooSmall`](crate::ErrorKind::TooSmall) (`EINVAL`) if it is
-    /// smaller than the size asked for; [`BadSize`](crate::ErrorKind::BadSize) (`EINVAL`) for a new segment of 0
-    /// bytes, or of more than `kernel.shmmax`; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for
-    /// a mode above 0o777, or one that lets the owner of a new segment neither read nor write it;
+    /// smaller than the requested size; [`BadSize`](crate::ErrorKind::BadSize) (`EINVAL`) for a new segment of 0 bytes,
+    /// or of more than `kernel.shmmax`; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for a mode
+    /// above 0o777, or one that lets the owner of a new segment neither read nor write it;
     /// [`LimitReached`](crate::ErrorKind::LimitReached) (`ENOSPC`) at the limits `kernel.shmmni` and `kernel.shmall`;
     /// [`OutOfMemory`](crate::ErrorKind::OutOfMemory) (`ENOMEM`);
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) if the user may not use the huge page pool;
@@ -211,8 +211,8 @@ impl Default for SegmentOptions {
 ///
 /// The id is a System V id: `shmat(2)`, `ipcs(1)` and the bindings of other languages accept it.
 ///
-/// *Threads*: several threads may use one at the same time. *Fork*: the id means the same in the child.
-/// *Signals*: [`attach`](Segment::attach) and [`remove`](Segment::remove) are safe in a signal handler.
+/// *Threads*: several threads may use a `Segment` at the same time. *Fork*: a child can use its parent's. *Signals*:
+/// [`attach`](Segment::attach) and [`remove`](Segment::remove) are safe in a signal handler.
 #[derive(Debug)]
 pub struct Segment {
     id: c_int,
@@ -297,10 +297,10 @@ impl Segment {
     /// changes the owner in between, that change is lost.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
-    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a mode
-    /// beyond 0777; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's owner, its
+    /// creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for a mode above 0o777;
+    /// [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) and [`Removed`](crate::ErrorKind::Removed)
+    /// (`EIDRM`). Before Linux 4.17 also `EACCES` without read permission.
     pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
         if mode > 0o777 {
             return Err(Error::mode_too_large());
@@ -315,10 +315,10 @@ impl Segment {
     /// changes the mode, or what `None` leaves unchanged, in between, that change is lost.
     ///
     /// # Errors
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's
-    /// owner, its creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a user or
-    /// a group that this user namespace does not know; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) and
-    /// [`Removed`](crate::ErrorKind::Removed). Before Linux 4.17 also `EACCES` without read permission.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) (`EPERM`) unless the user is the segment's owner, its
+    /// creator or privileged; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) (`EINVAL`) for a user or a group
+    /// that this user namespace does not know; [`NoSuchSegment`](crate::ErrorKind::NoSuchSegment) (`EINVAL`) and
+    /// [`Removed`](crate::ErrorKind::Removed) (`EIDRM`). Before Linux 4.17 also `EACCES` without read permission.
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
         self.change(|permissions| {
             permissions.uid = uid.unwrap_or(permissions.uid);

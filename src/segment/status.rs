@@ -27,7 +27,7 @@ pub struct Status {
     pub id: i32,
     /// Its key; [`Key::PRIVATE`] if it was created without one, or has been removed.
     pub key: Key,
-    /// Its exact size in bytes, as given when it was created. The kernel takes whole pages for it.
+    /// Its exact size in bytes, as given when it was created. The kernel allocates whole pages for it.
     pub size: usize,
     /// The number of its attachments, in all processes together.
     pub nattch: u64,
@@ -46,11 +46,11 @@ pub struct Status {
     pub cpid: i32,
     /// The id of the process that attached or detached it last; 0 if none has.
     pub lpid: i32,
-    /// When it was last attached, in seconds; `None` if never.
+    /// When it was last attached, to the second; `None` if never.
     pub attached_at: Option<SystemTime>,
-    /// When it was last detached, in seconds; `None` if never.
+    /// When it was last detached, to the second; `None` if never.
     pub detached_at: Option<SystemTime>,
-    /// When it was created, or its owner or mode was last changed, in seconds.
+    /// When it was created, or its owner or mode was last changed, to the second.
     pub changed_at: Option<SystemTime>,
     /// Whether it has been removed, so that the last detach destroys it (`SHM_DEST`).
     pub removed: bool,

@@ -1510,9 +1510,10 @@ fn check_nothing_sent_by_many(objects: &Objects, _: bool) -> Result<(), String> 
 /// The ring holds what it held before the act, or what it holds after it; if the act has finished,
 /// the latter.
 fn either(ring: &Ring, done: bool, before: &[&[u8]], after: &[&[u8]]) -> Result<(), String> {
-    match done {
-        true => go_on(ring, &[after]),
-        false => go_on(ring, &[before, after]),
+    if done {
+        go_on(ring, &[after])
+    } else {
+        go_on(ring, &[before, after])
     }
 }
 
@@ -1555,12 +1556,13 @@ fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String
 /// The oldest message may be dropped before the new one is sent.
 fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
     let after: &[&[u8]] = &[SENT];
-    match done {
-        true => go_on(&objects.dropping, &[after]),
-        false => go_on(
+    if done {
+        go_on(&objects.dropping, &[after])
+    } else {
+        go_on(
             &objects.dropping,
             &[&[FIRST, SECOND], &[SECOND], &[], after],
-        ),
+        )
     }
 }
 
@@ -1644,9 +1646,10 @@ fn go_on(ring: &Ring, possible: &[&[&[u8]]]) -> Result<(), String> {
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(found: T, expected: T, what: &str) -> Result<(), String> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(format!("{what} is {found:?} and not {expected:?}")),
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} is {found:?} and not {expected:?}"))
     }
 }
 

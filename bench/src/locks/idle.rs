@@ -35,7 +35,7 @@ const CPU: Duration = Duration::from_millis(50);
 
 /// An object that threads wait for in vain.
 trait Idle: Sync + Sized + 'static {
-    /// Makes an object for so many waiters.
+    /// Makes an object for this many waiters.
     fn new(waiters: usize) -> Result<Self, Failure>;
     /// Makes all further calls wait, as long as the process lives.
     fn occupy(&self) {}

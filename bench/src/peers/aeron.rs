@@ -168,7 +168,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Receives up to so many fragments. Returns how many messages they have completed.
+    /// Receives up to this many fragments. Returns how many messages they have completed.
     #[inline]
     fn poll(&mut self, message: &mut [u8], fragments: usize) -> u64 {
         let mut received = (message, 0);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A message is shared by its readers, who copy it out.
 type Message = Arc<[u8]>;
 
-/// A bus with so many readers.
+/// A bus with this many readers.
 pub struct Bus<const READERS: usize> {
     sender: Mutex<Option<bus::Bus<Message>>>,
     readers: Mutex<Vec<BusReader<Message>>>,

@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// So many event services. One after the other is notified, and the listener waits for all of them.
+/// This many event services, which are notified in turn. The listener waits for all of them.
 pub struct Events<const COUNT: usize> {
     name: String,
 }

@@ -32,7 +32,7 @@ pub trait Channel: Sync + Sized {
     /// Whether its ends must be threads of one process.
     const THREADS: bool = false;
 
-    /// Makes a channel for messages of this size, with room for so many bytes.
+    /// Makes a channel for messages of this size, with room for this many bytes.
     fn new(size: usize, capacity: usize) -> Result<Self, Failure>;
     fn sender(&self) -> Self::Sender<'_>;
     fn receiver(&self) -> Self::Receiver<'_>;
@@ -42,7 +42,7 @@ pub trait Sender {
     /// Copies the message in.
     fn send(&mut self, message: &[u8]);
 
-    /// Copies the same message in so many times. Channels that can send several at once override this.
+    /// Copies the same message in this many times. Channels that can send several at once override this.
     #[inline]
     fn send_many(&mut self, message: &[u8], count: u64) {
         for _ in 0..count {
@@ -55,7 +55,7 @@ pub trait Receiver {
     /// Copies a message of this size out.
     fn recv(&mut self, message: &mut [u8]);
 
-    /// Copies so many messages out, one over the other. Channels that can receive several at once override this.
+    /// Copies this many messages out, one over the other. Channels that can receive several at once override this.
     #[inline]
     fn recv_many(&mut self, message: &mut [u8], count: u64) {
         for _ in 0..count {
@@ -64,7 +64,7 @@ pub trait Receiver {
     }
 }
 
-/// Calls `step` with up to `most` messages at a time, until it has dealt with so many; it returns with how many it has.
+/// Calls `step` with up to `most` messages at a time, until it has done this many; it returns with how many it has.
 #[inline]
 pub fn in_batches(count: u64, most: usize, mut step: impl FnMut(usize) -> usize) {
     let mut left = count as usize;

@@ -52,7 +52,7 @@ impl Receiver for Consumer<u8> {
     }
 }
 
-/// The same ring, written and read in chunks of so many messages.
+/// The same ring, written and read in chunks of this many messages.
 pub struct RtrbChunks<const MESSAGES: usize>(Rtrb);
 
 pub struct ChunkProducer<const MESSAGES: usize>(Producer<u8>);

@@ -111,7 +111,7 @@ impl fmt::Display for Ownership {
     }
 }
 
-/// The process that had an id at a time in seconds since 1970, and whether it still lives.
+/// The process that had an id at a time in seconds since 1970, and whether it is still live.
 struct Process(c_int, i64);
 
 impl Process {

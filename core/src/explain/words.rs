@@ -61,7 +61,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A number of things whose plural ends in s: `1 byte`, `2 bytes`.
+/// A number with a noun whose plural ends in s: `1 byte`, `2 bytes`.
 pub struct Count(pub u64, pub &'static str);
 
 impl fmt::Display for Count {

@@ -1,3 +1,5 @@
+//! The broadcast: messages to several subscribers, lossless and lossy, and the deaths of publishers and subscribers.
+
 use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Buffer, Deadline,

@@ -1,3 +1,5 @@
+//! Roles: one process has a role at a time, and takes it over from a dead one.
+
 use crate::sync::Claim;
 use loom::{
     sync::{

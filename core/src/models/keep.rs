@@ -1,3 +1,5 @@
+//! A lock that its last user keeps.
+
 use super::{
     bounded,
     thread_of_a_lock::{DEAD, Thread},

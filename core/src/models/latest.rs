@@ -1,3 +1,5 @@
+//! The latest value: reads are whole, and readers are woken.
+
 use super::bounded;
 use crate::sync::{
     Area, AtomicU64, Deadline,

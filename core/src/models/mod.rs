@@ -1,3 +1,6 @@
+//! Loom models of the algorithms in `sync`, one file for each. They explore the interleavings of a few threads, some of
+//! which die. They are tests of this crate under `cfg(loom)`.
+
 mod broadcast;
 mod claim;
 mod condvar;

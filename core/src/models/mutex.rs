@@ -1,3 +1,5 @@
+//! The mutex: turns, timeouts, deaths, and the watchers among its sleepers.
+
 use super::{
     bounded,
     thread_of_a_lock::{DEAD, Thread, Witness},

@@ -1,3 +1,5 @@
+//! The creation of an object by one of several threads.
+
 use crate::sync::{AtomicU32, AtomicU64, Ready, State};
 use loom::{
     sync::{

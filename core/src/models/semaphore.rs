@@ -1,3 +1,5 @@
+//! The semaphore: each post wakes a waiting thread.
+
 use super::bounded;
 use crate::sync::{Deadline, Semaphore};
 use loom::{

@@ -219,7 +219,7 @@ impl Area<'_> {
         len > self.len().saturating_sub(offset)
     }
 
-    /// Copies bytes in, and goes on at the beginning where the area ends.
+    /// Copies bytes in, and continues at the beginning where the area ends.
     #[inline]
     pub fn write_wrapping(self, offset: usize, bytes: Source) {
         let offset = self.wrap(offset);
@@ -230,7 +230,7 @@ impl Area<'_> {
         }
     }
 
-    /// Copies bytes out, and goes on at the beginning where the area ends.
+    /// Copies bytes out, and continues at the beginning where the area ends.
     #[inline]
     pub fn read_wrapping(self, offset: usize, buffer: Buffer) {
         let offset = self.wrap(offset);

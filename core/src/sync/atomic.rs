@@ -47,9 +47,9 @@ pub fn barrier_after_swap() {
     }
 }
 
-/// Has this thread's stores before this point come before those behind it. That is enough for a thread that goes on
-/// after this one was killed: the kernel lets it know of that only when all of them are done. For threads at the same
-/// time it says nothing.
+/// Keeps this thread's stores before this point in front of its later ones, for a thread that continues after this one
+/// was killed: when the kernel reports the death, all stores of a dead thread are visible. Orders nothing for threads
+/// that run at the same time.
 #[inline(always)]
 pub fn keep_order() {
     core::sync::atomic::compiler_fence(Ordering::SeqCst);

@@ -10,9 +10,9 @@
 //!         W F S  free, for the thread that is awake
 //! ```
 //!
-//! *Lock* is one compare-and-swap from 0 to the caller's number, *unlock* is one back to 0. Whenever the
-//! lock is held, the word names the owner. So a thread that finds it held can check whether the owner
-//! lives, and take the lock over from a dead owner by the same compare-and-swap.
+//! *Lock* is one compare-and-swap from 0 to the caller's number, *unlock* is one back to 0. Whenever the lock is held,
+//! the word names the owner. So a thread that finds it held can make a liveness check of the owner, and recover the
+//! lock from a dead owner by the same compare-and-swap.
 //!
 //! *Sleep.* A thread that is about to sleep sets W, and sleeps while the word is unchanged: the kernel
 //! compares the lower half, in which W is. Unlocking clears W and wakes one sleeper. When that thread
@@ -20,16 +20,16 @@
 //! thread, and no wake-up is lost: a thread that was woken takes the lock, or sets W before it sleeps again
 //! or gives up.
 //!
-//! *Fairness.* A thread that finds the lock free takes it before the sleepers do: that keeps the lock
-//! busy. A thread that has waited for [`PATIENCE`] sets F and S when it next wakes up, and *insists*: it
-//! stays awake for a while, and the next unlock leaves the lock to it, without waking another thread. If
-//! the lock does not become free while it is awake, it clears S and sleeps; then the next unlock leaves the
-//! lock free only for threads that have slept, and wakes one. All other threads leave such a lock alone for
-//! as long as a nap: the thread that is next may have no processor.
+//! *Fairness.* A thread that finds the lock free takes it before the sleepers do, so the lock is not idle while a
+//! sleeper wakes up. A thread that has waited for [`PATIENCE`] sets F and S when it next wakes up, and *insists*: it
+//! stays awake for a while, and the next unlock leaves the lock to it, without waking another thread. If the lock does
+//! not become free while it is awake, it clears S and sleeps; then the next unlock leaves the lock free only for
+//! threads that have slept, and wakes one. All other threads leave such a lock alone for a `NAP` (`wait.rs`), but no
+//! longer: the thread that is next may have no processor.
 //!
-//! *Deaths.* Two of the sleepers check often whether the owner lives: see [`Watch`]. If a thread is killed
-//! in an unlock before it wakes a sleeper, or a sleeper is killed when it is woken or insists, the others
-//! sleep for the rest of their slice; then they read the word themselves.
+//! *Deaths.* Two of the sleepers often make a liveness check of the owner: see [`Watch`]. If a thread is killed in an
+//! unlock before it wakes a sleeper, or a sleeper is killed when it is woken or insists, the others sleep for the rest
+//! of their slice; then they read the word themselves.
 //!
 //! Nothing here is a pointer, and the word may hold anything: a number that no thread has counts as a dead
 //! owner.

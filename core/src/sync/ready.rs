@@ -59,8 +59,8 @@ impl Ready<'_> {
         }
     }
 
-    /// Tries to become the creator, and then creates the object by `write`. Returns whether the object is ready; if not,
-    /// another thread, which may be alive, is the creator.
+    /// Tries to become the creator, and then creates the object by `write`. Returns whether the object is ready; if
+    /// not, another thread, which may be live, is the creator.
     ///
     /// `write` gets whether a dead creator has begun, and may have left any bytes.
     pub fn create(&self, me: u64, is_dead: impl Fn(u64) -> bool, write: impl FnOnce(bool)) -> bool {

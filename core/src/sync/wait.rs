@@ -378,7 +378,7 @@ pub fn yield_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     })
 }
 
-/// Calls `look` until it returns `Some`, for at most `INSIST`, and yields now and then.
+/// Calls `look` until it returns `Some`, for at most `INSIST`, and yields at intervals.
 #[cfg(not(loom))]
 pub fn insist<T>(deadline: Deadline, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();

@@ -93,7 +93,7 @@ pub fn number_after(path: &CStr, name: &str) -> Option<u64> {
     word_after(path, name, 0, |word| word.parse().ok())
 }
 
-/// Parses a word behind a name in such a file, after skipping so many words.
+/// Parses a word behind a name in such a file, after skipping this many words.
 pub fn word_after<T>(
     path: &CStr,
     name: &str,

@@ -75,7 +75,8 @@ use std::sync::Arc;
 ///
 /// *Threads*: several threads may use a `Broadcast`; one thread at a time uses a `BroadcastPublisher` or a
 /// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.
-/// *Signals*: no method is safe in a signal handler; see [`Subscriber::set_interruptible`](crate::Subscriber::set_interruptible).
+/// *Signals*: no method is safe in a signal handler; see
+/// [`Subscriber::set_interruptible`](crate::Subscriber::set_interruptible).
 ///
 /// *Memory:* at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
 /// multiple of 64. After opening, only reserving and peeking allocate memory: for a message that wraps around the end

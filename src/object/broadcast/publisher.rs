@@ -28,8 +28,8 @@ use std::{sync::Arc, time::Duration};
 /// # }
 /// ```
 ///
-/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have the
-/// role; publishing fails there with [`Busy`](ErrorKind::Busy).
+/// *Threads*: a publisher may move to another thread; one thread at a time uses it. *Fork*: a child does not have the
+/// role; publishing fails there with [`Busy`](ErrorKind::Busy). *Signals*: no method is safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the publisher's role is released when it is dropped"]
 pub struct BroadcastPublisher {
@@ -49,8 +49,8 @@ impl BroadcastPublisher {
     /// Publishes a message; in a lossless broadcast, waits until there is room for it.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the message is longer than the capacity;
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`, or if another process has taken over the role;
     /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the broadcast.

@@ -34,9 +34,9 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// # }
 /// ```
 ///
-/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have its parent's
-/// subscription; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless the broadcast is opened
-/// read-only.
+/// *Threads*: a subscriber may move to another thread; one thread at a time uses it. *Fork*: a child does not have its
+/// parent's subscription; receiving fails there with [`NotOwner`](ErrorKind::NotOwner), unless the broadcast is opened
+/// read-only. *Signals*: no method is safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "a subscriber unsubscribes when it is dropped"]
 pub struct Subscriber {
@@ -83,8 +83,8 @@ impl Subscriber {
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next
     /// one; [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if there is no
     /// message, and the publisher has released its role or died; [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child
@@ -160,7 +160,7 @@ impl Subscriber {
     }
 
     /// Returns an iterator over the messages that are there, which does not wait. It ends when there is no message
-    /// ([`WouldBlock`](ErrorKind::WouldBlock)), and when that of [`iter`](Subscriber::iter) does.
+    /// ([`WouldBlock`](ErrorKind::WouldBlock)), and where the iterator of [`iter`](Subscriber::iter) does.
     pub fn try_iter(&mut self) -> BroadcastMessages<'_> {
         self.messages(Deadline::Now)
     }

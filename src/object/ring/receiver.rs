@@ -38,8 +38,8 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 /// # }
 /// ```
 ///
-/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have the
-/// role; receiving fails there with [`Busy`](ErrorKind::Busy).
+/// *Threads*: a receiver may move to another thread; one thread at a time uses it. *Fork*: a child does not have the
+/// role; receiving fails there with [`Busy`](ErrorKind::Busy). *Signals*: no method is safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the receiver's role is released when it is dropped"]
 pub struct Receiver {
@@ -59,13 +59,13 @@ impl Receiver {
     /// Receives a message into a buffer; waits for it. Returns its length in bytes.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
-    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays;
-    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if
-    /// there is no message, and the senders have released their roles or one of them has died;
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`;
-    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the ring.
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the buffer is too short, and then the message stays the next
+    /// one; [`Closed`](ErrorKind::Closed) (`EPIPE`) if there is no message, and all senders have released their roles;
+    /// [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if one of them died instead; [`Busy`](ErrorKind::Busy)
+    /// (`EBUSY`) in a child made by `fork`; [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has
+    /// overwritten the ring.
     #[inline]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.raw
@@ -168,8 +168,8 @@ impl Receiver {
         self.messages(Deadline::Never)
     }
 
-    /// Returns an iterator over the messages that are in the ring, which does not wait. It ends when there is
-    /// no message ([`WouldBlock`](ErrorKind::WouldBlock)), and when that of [`iter`](Receiver::iter) does.
+    /// Returns an iterator over the messages that are in the ring, which does not wait. It ends when there is no
+    /// message ([`WouldBlock`](ErrorKind::WouldBlock)), and where the iterator of [`iter`](Receiver::iter) does.
     pub fn try_iter(&mut self) -> Messages<'_> {
         self.messages(Deadline::Now)
     }
@@ -319,9 +319,11 @@ impl Receiver {
     /// *Fork*: a child does not use its parent's descriptor. *Exec* closes it.
     ///
     /// # Errors
-    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if there are not three more descriptors, with `ENOMEM`, or
-    /// with `EAFNOSUPPORT` or `EPERM` if this process may not create a socket of the family `AF_UNIX`;
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`.
+    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if the process or the system has no three more
+    /// descriptors, with `EADDRINUSE` if no free socket address was found, or with `EAFNOSUPPORT`, `EPERM`, `EACCES` or
+    /// `ENOSYS` if the system does not let this process make an `AF_UNIX` socket, a timerfd or an epoll descriptor;
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`, `ENOBUFS`); [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child
+    /// made by `fork`.
     pub fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
         self.raw.descriptor(&self.end)
     }

@@ -27,8 +27,8 @@ use std::{sync::Arc, time::Duration};
 /// # }
 /// ```
 ///
-/// *Threads*: it may go to another thread; one thread at a time uses it. *Fork*: a child does not have the
-/// role; sending fails there with [`Busy`](ErrorKind::Busy).
+/// *Threads*: a sender may move to another thread; one thread at a time uses it. *Fork*: a child does not have the
+/// role; sending fails there with [`Busy`](ErrorKind::Busy). *Signals*: no method is safe in a signal handler.
 #[derive(Debug)]
 #[must_use = "the sender's role is released when it is dropped"]
 pub struct Sender {
@@ -48,13 +48,12 @@ impl Sender {
     /// Sends a message; waits until there is room for it.
     ///
     /// # Errors
-    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a signal
-    /// handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
+    /// [`Interrupted`](ErrorKind::Interrupted) (`EINTR`) and [`Cancelled`](ErrorKind::Cancelled) (`ECANCELED`) if a
+    /// signal handler or a [`Canceller`](crate::Canceller) has ended the wait, which has changed nothing;
     /// [`TooLong`](ErrorKind::TooLong) (`EMSGSIZE`) if the message is longer than the capacity;
-    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if there
-    /// is no room, and the receiver has released its role or died;
-    /// [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by `fork`;
-    /// [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the ring.
+    /// [`Closed`](ErrorKind::Closed) (`EPIPE`) and [`PeerDied`](ErrorKind::PeerDied) (`EOWNERDEAD`) if there is no
+    /// room, and the receiver has released its role or died; [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child made by
+    /// `fork`; [`Damaged`](ErrorKind::Damaged) (`EBADMSG`) if another program has overwritten the ring.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw
@@ -64,9 +63,9 @@ impl Sender {
     /// Sends a message if there is room for it now.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room, and those of
-    /// [`send`](Sender::send). In a ring with many senders also if another one has a slot reserved, or was interrupted
-    /// while it was sending; a sender that runs is waited for, for at most 30 µs.
+    /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room, and those of [`send`](Sender::send). In a
+    /// ring for many senders, also if another sender has a slot reserved, or was interrupted while it was sending; the
+    /// call waits up to 30 µs for a sender that is running.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw.send(&mut self.end, message.into(), Deadline::Now)

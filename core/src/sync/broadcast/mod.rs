@@ -18,19 +18,20 @@
 //! Before the publisher overwrites a frame, it moves `floor` beyond it, to the beginning of another frame. A subscriber
 //! checks `floor` after it has copied bytes: if `floor` is beyond the frame, the copy is arbitrary, and is discarded.
 //!
-//! - *Lossy*: the publisher moves `floor` whenever it needs room. A subscriber that was overtaken goes on at `floor`; the
-//!   numbers tell how many messages it missed. It writes nothing in the segment, so it needs no permission to write.
-//! - *Lossless*: each subscriber is a member: it has a number, a line for its position, and a bit in `joined`. The publisher
-//!   moves `floor` up to the slowest member, and waits for it, or drops it if it is dead. A member checks its own line
-//!   instead of `floor`: as long as its position stands there, the publisher waits for it.
+//! - *Lossy*: the publisher moves `floor` whenever it needs room. A subscriber that was overtaken continues at `floor`;
+//!   the numbers tell how many messages it missed. It writes nothing in the segment, so it needs no permission to
+//!   write.
+//! - *Lossless*: each subscriber is a member: it has a number, a line for its position, and a bit in `joined`. The
+//!   publisher moves `floor` up to the slowest member, and waits for it, or drops it if it is dead. A member checks its
+//!   own line instead of `floor`: as long as its position stands there, the publisher waits for it.
 //!
 //! A new member and the publisher must not miss each other: the publisher moves `floor` and then loads `joined`, the
 //! member sets its bit and then loads `floor`. Each does a store, a full barrier and a load, so at least one sees the
 //! other's store: the publisher waits, or the member moves its position up to `floor`.
 //!
 //! Positions count bytes ever written, and never overflow. Nothing that is read from the segment is trusted: every
-//! offset is reduced to one inside the area, each walk over frames has an end, and a word that no publisher writes is an
-//! error.
+//! offset is reduced to one inside the area, each walk over frames has an end, and a word that no publisher writes is
+//! an error.
 
 mod frame;
 mod publisher;

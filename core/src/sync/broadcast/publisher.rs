@@ -182,7 +182,7 @@ impl Publisher {
         }
     }
 
-    /// Writes a frame's number and the 0 behind the frame, and goes on behind it. Returns the frame's first word.
+    /// Writes a frame's number and the 0 behind the frame, and continues behind it. Returns the frame's first word.
     #[inline(always)]
     fn begin_frame(&mut self, view: View, len: usize) -> u64 {
         // Relaxed, both: `commit_frame` releases them.

@@ -162,7 +162,7 @@ fn any_sequence_is_what_the_model_says() {
     }
 }
 
-/// An overtaken subscriber knows how many messages it missed, and goes on with the oldest that is there.
+/// An overtaken subscriber knows how many messages it missed, and continues with the oldest that is left.
 #[test]
 fn what_was_missed_is_counted() {
     let memory = Memory::new(640, true);
@@ -236,7 +236,7 @@ fn a_late_subscriber_begins_where_it_asks_to() {
     }
 }
 
-/// The next publisher goes on behind what a dead one has committed, and before what it has not.
+/// The next publisher continues behind the messages that a dead one has committed, and overwrites the others.
 #[test]
 fn a_new_publisher_finds_the_end() {
     let memory = Memory::new(640, false);

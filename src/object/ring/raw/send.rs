@@ -131,8 +131,8 @@ impl RawRing {
         }
     }
 
-    /// Takes the senders' lock after it was refused. A sender that runs has it for a very short time, so a try looks for
-    /// it again and again for 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
+    /// Takes the senders' lock after it was refused. A sender that runs has it for a very short time, so a try looks
+    /// for it again and again for 30 µs: it fails only if that sender is interrupted, or has a slot reserved.
     #[cold]
     fn lock_again(
         &self,
