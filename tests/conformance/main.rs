@@ -47,10 +47,17 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The drop-in that the actors have preloaded, where every user can read it.
+/// The drop-in that the actors have preloaded, where every user can read it: `SHMKEY_CONFORMANCE_DROPIN=…`, or that of this
+/// workspace.
 static DROPIN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let name = "libshmkey_dropin.so";
+    if let Some(asked) = env::var_os("SHMKEY_CONFORMANCE_DROPIN") {
+        let copy = play::base().join(name);
+        fs::copy(asked, &copy).expect("the drop-in can be copied");
+        return copy;
+    }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
-    build_dropin(workspace, "libshmkey_dropin.so").expect("the drop-in can be built")
+    build_dropin(workspace, name).expect("the drop-in can be built")
 });
 
 /// Has Cargo build the drop-in of a workspace, and copies it under this name. A build for debugging also checks that no
