@@ -1,0 +1,36 @@
+//! The differences between the backends that cannot be removed: `documented.txt`, with the reason for each.
+//!
+//! ```text
+//! == The name of a situation
+//! Why it cannot be the same.
+//! - A stat x → what the kernel answers
+//! + A stat x → what the user backend answers
+//! ```
+
+/// A situation that differs, in these lines exactly.
+pub struct Documented {
+    pub name: String,
+    pub reason: String,
+    pub lines: Vec<String>,
+}
+
+/// Returns all documented differences.
+pub fn all() -> Vec<Documented> {
+    let mut all: Vec<Documented> = Vec::new();
+    for line in include_str!("documented.txt").lines() {
+        if let Some(name) = line.strip_prefix("== ") {
+            all.push(Documented {
+                name: name.to_owned(),
+                reason: String::new(),
+                lines: Vec::new(),
+            });
+        } else if let Some(entry) = all.last_mut() {
+            if line.starts_with("- ") || line.starts_with("+ ") {
+                entry.lines.push(line.to_owned());
+            } else if !line.is_empty() {
+                entry.reason.push_str(line);
+            }
+        }
+    }
+    all
+}
