@@ -4,6 +4,7 @@
 
 pub mod barrier;
 mod clock;
+mod environment;
 mod errno;
 mod file;
 pub mod futex;
@@ -18,6 +19,7 @@ mod namespace;
 mod others;
 mod per_thread;
 mod pidfd;
+mod probe;
 mod process;
 mod shm;
 mod stat;
@@ -25,6 +27,7 @@ mod state;
 pub mod waitv;
 
 pub use clock::{Instant, about_now, ticks};
+pub use environment::variable;
 pub use errno::Errno;
 pub use file::{Descriptor, FileId, Path, file_id, file_id_at, read_link};
 pub use identity::{
@@ -48,6 +51,7 @@ pub use namespace::{NO_NAMESPACE, namespaces, sees_all_processes, shares_pid_nam
 pub use others::{for_each_process, has_ended, ipc_namespace, ipc_namespace_of, parent_id};
 pub use per_thread::{Own, PerThread};
 pub use pidfd::{PidFd, Scope, has_thread, thread_exists};
+pub use probe::{Probe, probe_here, probe_in_child};
 pub use process::{cpu, process_id, random, thread_id, yield_now};
 pub use shm::{key_of, shmat, shmctl, shmdt, shmget};
 pub use stat::Stat;

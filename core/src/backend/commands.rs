@@ -1,13 +1,10 @@
-//! System V shared memory in the kernel: the four calls, and one function for each command of `shmctl(2)`.
+//! One function for each command of `shmctl(2)`, on either backend.
 
+use super::control;
 use crate::sys::Errno;
 use core::{
     ffi::{c_int, c_ulong},
     ptr,
-};
-
-pub use crate::sys::{
-    shmat as attach, shmctl as control, shmdt as detach, shmget as create_or_get,
 };
 
 // Commands of <linux/shm.h> and <linux/ipc.h> that the crate libc defines for some targets only.
@@ -21,7 +18,7 @@ pub const SHM_STAT_ANY: c_int = 15;
 pub const SHM_DEST: u32 = 0o1000;
 pub const SHM_LOCKED: u32 = 0o2000;
 
-/// `struct shminfo`: the system's limits.
+/// `struct shminfo`: the limits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -31,10 +28,10 @@ pub struct Limits {
     pub shmmin: c_ulong,
     /// The largest number of segments.
     pub shmmni: c_ulong,
-    shmseg: c_ulong,
+    pub(super) shmseg: c_ulong,
     /// The largest number of pages of all segments together.
     pub shmall: c_ulong,
-    unused: [c_ulong; 4],
+    pub(super) unused: [c_ulong; 4],
 }
 
 /// `struct shm_info`: the resources in use.
@@ -49,8 +46,8 @@ pub struct Usage {
     pub shm_rss: c_ulong,
     /// The number of these pages that are swapped out.
     pub shm_swp: c_ulong,
-    swap_attempts: c_ulong,
-    swap_successes: c_ulong,
+    pub(super) swap_attempts: c_ulong,
+    pub(super) swap_successes: c_ulong,
 }
 
 /// Marks a segment to be destroyed once no process has it attached, and frees its key at once.
@@ -65,13 +62,13 @@ pub fn set(id: c_int, record: &libc::shmid_ds) -> Result<(), Errno> {
     unsafe { control(id, libc::IPC_SET, ptr::from_ref(record).cast_mut().cast()) }.map(drop)
 }
 
-/// Returns the kernel's record of a segment. Needs read permission.
+/// Returns the record of a segment. Needs read permission.
 pub fn stat(id: c_int) -> Result<libc::shmid_ds, Errno> {
     // SAFETY: IPC_STAT writes one shmid_ds.
     unsafe { fill(id, libc::IPC_STAT) }.map(|(_, record)| record)
 }
 
-/// Returns the id and the record of the segment at an index of the kernel's table. Needs read permission only
+/// Returns the id and the record of the segment at an index of the backend's table. On the kernel, needs read permission
 /// before Linux 4.17.
 pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     // SAFETY: SHM_STAT_ANY writes one shmid_ds.
@@ -83,7 +80,7 @@ pub fn stat_at(index: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     }
 }
 
-/// What is at an id's place in the kernel's table.
+/// What is at an id's place in the backend's table.
 #[derive(Clone, Copy)]
 pub enum Occupant {
     /// The segment that has the id.
@@ -123,13 +120,13 @@ pub fn is_removed(id: c_int) -> Result<bool, Errno> {
     }
 }
 
-/// Returns the system's limits.
+/// Returns the limits.
 pub fn limits() -> Result<Limits, Errno> {
     // SAFETY: IPC_INFO writes one shminfo.
     unsafe { fill(0, IPC_INFO) }.map(|(_, limits)| limits)
 }
 
-/// Returns the highest index in use in the kernel's table, and the resources in use.
+/// Returns the highest index in use in the backend's table, and the resources in use.
 pub fn usage() -> Result<(c_int, Usage), Errno> {
     // SAFETY: SHM_INFO writes one shm_info.
     unsafe { fill(0, SHM_INFO) }

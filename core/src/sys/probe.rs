@@ -1,0 +1,126 @@
+//! Whether the kernel answers the four System V calls for shared memory.
+
+use super::{
+    Errno,
+    errno::check,
+    shm::{shmat, shmctl, shmdt, shmget},
+};
+use core::{ffi::c_int, ptr};
+
+/// The answer to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    Answers,
+    /// A call does not exist, is forbidden, or kills the caller.
+    Refuses,
+}
+
+/// Makes the four calls with arguments that have no effect: the kernel answers `EINVAL` to each.
+pub fn probe_here() -> Probe {
+    // SAFETY: without SHM_REMAP, an attach replaces nothing, and there is no segment −1.
+    let attached = unsafe { shmat(-1, ptr::null(), 0) }.map(drop);
+    // SAFETY: no segment is attached at an odd address.
+    let detached = unsafe { shmdt(ptr::without_provenance(1)) };
+    // SAFETY: there is no segment −1, so the buffer is not used.
+    let controlled = unsafe { shmctl(-1, libc::IPC_STAT, ptr::null_mut()) }.map(drop);
+    let created = shmget(libc::IPC_PRIVATE, 0, 0).map(drop);
+    if [attached, detached, controlled, created]
+        .iter()
+        .all(|&answer| answer == Err(Errno(libc::EINVAL)))
+    {
+        Probe::Answers
+    } else {
+        Probe::Refuses
+    }
+}
+
+/// Does the same in a child, which the calls may kill. The program gets no `SIGCHLD`, and its `wait` does not see the
+/// child, because the child has no exit signal.
+///
+/// The child has a copy of the memory: of processes that share it, kernels before Linux 5.16 kill all if one
+/// dies of a signal that dumps core, as `SIGSYS` does.
+pub fn probe_in_child() -> Probe {
+    let no_flags = 0 as libc::c_ulong;
+    // SAFETY: without flags and a stack, the child runs on a copy of this memory.
+    let child = check(unsafe { libc::syscall(libc::SYS_clone, no_flags, 0, 0, 0, 0) });
+    match child {
+        Ok(0) => in_child(),
+        Ok(child) => reap(child as c_int),
+        // What cannot be probed is not used.
+        Err(_) => Probe::Refuses,
+    }
+}
+
+/// Probes, and ends this process. It makes system calls only.
+fn in_child() -> ! {
+    /// The kernel's `struct sigaction`, with the signal's default action.
+    static DEFAULT: [u64; 4] = [0; 4];
+    // Zero for a core file, and one byte also keeps a program that collects core files from starting.
+    let no_core = libc::rlimit {
+        rlim_cur: 1,
+        rlim_max: 1,
+    };
+    let none: u64 = 0;
+    // SAFETY: these change this process alone, which has no other thread; the pointers are valid.
+    unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            libc::RLIMIT_CORE,
+            &raw const no_core,
+            ptr::null_mut::<libc::rlimit>(),
+        );
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            libc::SIGSYS,
+            DEFAULT.as_ptr(),
+            ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        );
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        );
+    }
+    let code = c_int::from(probe_here() != Probe::Answers);
+    loop {
+        // SAFETY: ends this process.
+        unsafe { libc::syscall(libc::SYS_exit_group, code) };
+    }
+}
+
+/// Waits for the child to end.
+fn reap(child: c_int) -> Probe {
+    let mut status: c_int = -1;
+    loop {
+        // SAFETY: the child is this process's own, and there is room for its status.
+        let ended = check(unsafe {
+            libc::syscall(
+                libc::SYS_wait4,
+                child,
+                &raw mut status,
+                libc::__WALL,
+                ptr::null_mut::<libc::rusage>(),
+            )
+        });
+        match ended {
+            Err(Errno(libc::EINTR)) => {}
+            Ok(_) if status == 0 => return Probe::Answers,
+            Ok(_) | Err(_) => return Probe::Refuses,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_kernel_answers_here_and_in_a_child() {
+        assert_eq!(probe_here(), Probe::Answers);
+        assert_eq!(probe_in_child(), Probe::Answers);
+    }
+}
