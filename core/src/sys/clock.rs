@@ -64,6 +64,11 @@ pub fn ticks() -> u64 {
     0
 }
 
+/// Returns the number of seconds since 1970, as of the clock's last tick: `time(2)` returns the same.
+pub fn seconds() -> i64 {
+    (read(libc::CLOCK_REALTIME_COARSE) / 1_000_000_000) as i64
+}
+
 #[inline]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec {

@@ -41,6 +41,17 @@ pub fn wake(word: *const AtomicU32, count: u32) -> u32 {
     woken.map_or(0, |woken| woken as u32)
 }
 
+/// Sleeps while `own` is `expected`, at most for `time`, until a thread of this process wakes it.
+pub fn wait_own(own: &AtomicU32, expected: u32, time: Duration) {
+    let time = libc::timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: as in `wait`.
+    unsafe { libc::syscall(libc::SYS_futex, own, operation, expected, &raw const time) };
+}
+
 /// Wakes all threads of this process that sleep on `own`. Does not change errno: a signal handler may call it.
 pub fn wake_own(own: &AtomicU32) {
     let errno = Errno::last();

@@ -36,6 +36,12 @@ pub fn huge_page_kib() -> Option<u64> {
     number_after(c"/proc/meminfo", "Hugepagesize:")
 }
 
+/// Returns the group whose members may create segments of huge pages.
+pub fn huge_page_group() -> Option<u32> {
+    let group = number_in(c"/proc/sys/vm/hugetlb_shm_group")?;
+    u32::try_from(group).ok()
+}
+
 /// Returns the number of huge pages of a size, and how many of them are neither in use nor reserved. `Ok(None)` if
 /// the system has none of that size.
 pub fn huge_pages(kib: u64) -> Result<Option<(u64, u64)>, Errno> {

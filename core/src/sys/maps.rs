@@ -3,13 +3,63 @@
 //! The kernel shows an attached segment as a mapping named `/SYSV` and the key in hexadecimal, with the segment's
 //! id as inode number (`proc(5)`). So an attach records nothing, and attachments that other code made (a library, the
 //! parent before `fork`, plain `shmat`) are found, too.
+//!
+//! A process whose segments are files looks for mappings of these files instead: `s.` and the id, in a directory that it
+//! names once.
 
 use super::{
     Errno,
     file::Path,
     lines::{for_each_line, for_each_number},
 };
-use core::{ffi::c_int, ops::ControlFlow};
+use core::{
+    cell::UnsafeCell,
+    ffi::c_int,
+    ops::ControlFlow,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, Release},
+    },
+};
+
+/// The directory of the segments' files.
+struct Directory {
+    text: UnsafeCell<[u8; 512]>,
+    /// The length of the text; 0 if none is named.
+    len: AtomicUsize,
+}
+
+// SAFETY: the text is written once, before `len` says so.
+unsafe impl Sync for Directory {}
+
+static DIRECTORY: Directory = Directory {
+    text: UnsafeCell::new([0; 512]),
+    len: AtomicUsize::new(0),
+};
+
+/// Says that segments are files in a directory. Only the first call has an effect, and no other thread may make it at the
+/// same time.
+pub fn name_segment_files(directory: &[u8]) {
+    // Acquire: pairs with the release below.
+    if DIRECTORY.len.load(Acquire) != 0 || directory.len() > 512 {
+        return;
+    }
+    // SAFETY: no thread reads the text before `len` is set, and the caller makes sure that no other one writes it.
+    let text = unsafe { &mut *DIRECTORY.text.get() };
+    text[..directory.len()].copy_from_slice(directory);
+    // Release: pairs with the acquire in `segment_files`.
+    DIRECTORY.len.store(directory.len(), Release);
+}
+
+/// Returns the directory of the segments' files; `None` if the kernel has the segments.
+fn segment_files() -> Option<&'static [u8]> {
+    // Acquire: pairs with the release in `name_segment_files`.
+    match DIRECTORY.len.load(Acquire) {
+        0 => None,
+        // SAFETY: it was written before `len`, and is never written again.
+        len => unsafe { (*DIRECTORY.text.get()).get(..len) },
+    }
+}
 
 /// Calls `each` with the line of each mapping of this process, until it breaks.
 fn for_each_mapping(mut each: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
@@ -174,8 +224,42 @@ struct Area {
 }
 
 impl Area {
-    /// Parses `start-end perms offset dev inode   /SYSVkey (deleted)`; `None` for other lines.
+    /// Parses `start-end perms offset dev inode   path`; `None` for lines of other files.
     fn parse(line: &[u8]) -> Option<Area> {
+        match segment_files() {
+            Some(directory) => Area::parse_file(line, directory),
+            None => Area::parse_kernel(line),
+        }
+    }
+
+    /// Parses a line whose path is that of a segment's file in the directory. The kernel adds ` (deleted)` if the segment
+    /// is gone.
+    fn parse_file(line: &[u8], directory: &[u8]) -> Option<Area> {
+        let (start, end) = bounds(line)?;
+        let slash = line.iter().position(|&byte| byte == b'/')?;
+        let (fields, path) = line.split_at(slash);
+        let name = path.strip_prefix(directory)?.strip_prefix(b"/s.")?;
+        let name = name.split(|&byte| byte == b' ').next()?;
+        let mut fields = core::str::from_utf8(fields)
+            .ok()?
+            .split_ascii_whitespace()
+            .skip(1);
+        let perms = fields.next()?;
+        // A page that cannot be accessed only holds a lock.
+        if perms.starts_with("---") {
+            return None;
+        }
+        Some(Area {
+            start,
+            end,
+            writable: perms.as_bytes().get(1) == Some(&b'w'),
+            offset: usize::from_str_radix(fields.next()?, 16).ok()?,
+            id: core::str::from_utf8(name).ok()?.parse().ok()?,
+        })
+    }
+
+    /// Parses a line whose path is `/SYSVkey (deleted)`.
+    fn parse_kernel(line: &[u8]) -> Option<Area> {
         let (start, end) = bounds(line)?;
         let line = core::str::from_utf8(line).ok()?;
         let mut fields = line.split_ascii_whitespace().skip(1);
@@ -242,6 +326,23 @@ mod tests {
             backend::detach(memory).unwrap();
         }
         assert_eq!(found, Some(memory as usize));
+    }
+
+    #[test]
+    fn only_lines_of_files_in_the_directory_are_parsed() {
+        let parsed = |line: &[u8]| Area::parse_file(line, b"/dev/shm/a b").map(|area| area.id);
+        let start = "7f0000000000-7f0000001000 rw-s 00000000 00:01 7   ";
+        let line = |path: &str| parsed(format!("{start}{path}").as_bytes());
+        assert_eq!(line("/dev/shm/a b/s.32771"), Some(32771));
+        assert_eq!(line("/dev/shm/a b/s.32771 (deleted)"), Some(32771));
+        for other in [
+            "/dev/shm/a b/table",
+            "/dev/shm/a b/s.x",
+            "/dev/shm/s.1",
+            "[heap]",
+        ] {
+            assert_eq!(line(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub(super) fn map_anonymous(len: usize, protection: libc::c_int) -> Result<*mut 
     Ok(start as *mut c_void)
 }
 
+/// Maps private memory of zeroes that can be read and written.
+pub fn map_memory(len: usize) -> Result<*mut c_void, Errno> {
+    map_anonymous(len, libc::PROT_READ | libc::PROT_WRITE)
+}
+
 /// Maps a page of zeroes for ever. Returns it, and whether the kernel fills it with zeroes again in every child made
 /// by `fork` (`MADV_WIPEONFORK`, Linux 4.14).
 pub fn page_wiped_on_fork() -> Result<(*mut c_void, bool), Errno> {

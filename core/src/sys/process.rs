@@ -79,6 +79,16 @@ pub fn cpu() -> Option<u32> {
     u32::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
+/// Sleeps for a time, or until a signal arrives.
+pub fn sleep(time: core::time::Duration) {
+    let time = libc::timespec {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: the kernel reads one time.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<u8>()) };
+}
+
 /// Lets other threads run on this processor.
 pub fn yield_now() {
     // SAFETY: takes nothing, changes no memory and cannot fail.

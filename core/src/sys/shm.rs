@@ -55,3 +55,9 @@ pub fn key_of(permissions: &libc::ipc_perm) -> libc::key_t {
     // SAFETY: a key is a number, and the structure begins with it.
     unsafe { *core::ptr::from_ref(permissions).cast() }
 }
+
+/// Sets the key in a segment's permissions.
+pub fn set_key_of(permissions: &mut libc::ipc_perm, key: libc::key_t) {
+    // SAFETY: as in `key_of`.
+    unsafe { *core::ptr::from_mut(permissions).cast() = key };
+}

@@ -1,77 +1,143 @@
-//! Which directory is this process's namespace.
+//! The directory that is this process's namespace.
 //!
-//! `SHMKEY_DIR` names it. Without that, it is the first of these that can be used; UID is the effective user:
+//! `SHMKEY_DIR` names it. Without that, it is the first of these that exists or can be made; UID is the effective user:
 //!
 //! 1. `/dev/shm/shmkey-UID`
 //! 2. `$XDG_RUNTIME_DIR/shmkey`
 //! 3. `$TMPDIR/shmkey-UID`, with `/tmp` if `TMPDIR` is not set
 //!
 //! A program with more rights than its caller ignores the environment.
+//!
+//! The directory belongs to the caller or to root. It is *private* (the library makes it with mode 0700) if only its owner
+//! may write to it. It is *shared* if others may write to it and it has the sticky bit, so that no user can
+//! remove or rename another's files; somebody has to make such a directory on purpose. Everything else is refused.
 
-use crate::sys::{self, Errno};
-use core::{
-    ffi::CStr,
-    fmt::{self, Write as _},
-};
+use super::path::{FilePath, LONGEST};
+use crate::sys::{self, Descriptor, Errno, Facts};
 
-/// The longest path of a directory, in bytes.
-const LONGEST: usize = 400;
-
-/// The path of a namespace's directory.
-#[derive(Clone, Copy)]
-pub struct Directory {
-    /// The text, and at least one zero behind it.
-    text: [u8; LONGEST + 32],
-    len: usize,
-}
-
-impl Directory {
-    const EMPTY: Directory = Directory {
-        text: [0; LONGEST + 32],
-        len: 0,
-    };
-
-    /// Returns the path.
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.text).unwrap_or_default()
-    }
-
-    /// Returns the path's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.text[..self.len]
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        let room = self.text.get_mut(self.len..LONGEST);
-        let room = room.and_then(|room| room.get_mut(..bytes.len()));
-        room.ok_or(Errno(libc::ENAMETOOLONG))?
-            .copy_from_slice(bytes);
-        self.len += bytes.len();
-        Ok(())
-    }
-}
-
-impl fmt::Write for Directory {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes()).map_err(|_| fmt::Error)
-    }
+/// Who may use a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Other users may write to it.
+    pub is_shared: bool,
+    /// The permission bits of a file that all its users read and write.
+    pub common: u32,
+    /// Its owner and group.
+    pub owner: u32,
+    pub group: u32,
 }
 
 /// Returns the directory of this process's namespace, whether or not it exists yet.
-pub fn directory() -> Result<Directory, Errno> {
-    let mut value = [0; LONGEST];
-    if let Some(named) = sys::variable(c"SHMKEY_DIR", &mut value)? {
-        return from_parts(named, format_args!(""));
+pub fn directory() -> Result<FilePath, Errno> {
+    match super::process::known_directory() {
+        Some(known) => Ok(known),
+        None => choose(),
     }
-    let user = sys::effective_user();
-    from_parts(b"/dev/shm", format_args!("/shmkey-{user}"))
 }
 
-fn from_parts(start: &[u8], rest: fmt::Arguments<'_>) -> Result<Directory, Errno> {
-    let mut directory = Directory::EMPTY;
-    directory.push(start)?;
-    directory
-        .write_fmt(rest)
-        .map_err(|_| Errno(libc::ENAMETOOLONG))?;
-    Ok(directory)
+/// Returns what the environment says, and which default can be used.
+pub(super) fn choose() -> Result<FilePath, Errno> {
+    let mut value = [0; LONGEST];
+    match sys::variable(c"SHMKEY_DIR", &mut value)? {
+        None | Some(b"") => {}
+        Some(named) => return FilePath::new(named, format_args!("")),
+    }
+    let user = sys::effective_user();
+    let first = FilePath::new(b"/dev/shm", format_args!("/shmkey-{user}"))?;
+    if can_be_made(&first, b"/dev/shm") {
+        return Ok(first);
+    }
+    if let Some(parent) = sys::variable(c"XDG_RUNTIME_DIR", &mut value)?
+        && parent.starts_with(b"/")
+    {
+        let second = FilePath::new(parent, format_args!("/shmkey"))?;
+        if can_be_made(&second, parent) {
+            return Ok(second);
+        }
+    }
+    match sys::variable(c"TMPDIR", &mut value)? {
+        Some(parent) if parent.starts_with(b"/") => {
+            FilePath::new(parent, format_args!("/shmkey-{user}"))
+        }
+        _ => FilePath::new(b"/tmp", format_args!("/shmkey-{user}")),
+    }
+}
+
+/// Returns whether a directory exists or can be made in its parent.
+fn can_be_made(path: &FilePath, parent: &[u8]) -> bool {
+    if Facts::of(path.as_c_str()).is_ok() {
+        return true;
+    }
+    let parent = FilePath::new(parent, format_args!(""));
+    parent.is_ok_and(|parent| sys::may_access(parent.as_c_str(), libc::W_OK | libc::X_OK))
+}
+
+/// Makes the directory unless it exists, and checks it.
+pub(super) fn open(path: &FilePath) -> Result<Access, Errno> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let mut opened = Descriptor::open_file(path.as_c_str(), flags, 0);
+    if let Err(Errno(libc::ENOENT)) = opened {
+        match sys::make_directory(path.as_c_str(), 0o700) {
+            Ok(()) | Err(Errno(libc::EEXIST)) => {}
+            Err(errno) => return Err(errno),
+        }
+        opened = Descriptor::open_file(path.as_c_str(), flags, 0);
+    }
+    match opened {
+        Ok(opened) => check(&opened.facts()?, sys::effective_user()),
+        // A symbolic link.
+        Err(Errno(libc::ELOOP)) => Err(Errno(libc::ENOTDIR)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Returns who may use a directory; `EACCES` if this user must not trust it.
+fn check(facts: &Facts, user: u32) -> Result<Access, Errno> {
+    if !facts.is_directory() {
+        return Err(Errno(libc::ENOTDIR));
+    }
+    let is_shared = facts.mode & 0o022 != 0;
+    let is_sticky = facts.mode & libc::S_ISVTX != 0;
+    let is_trusted = facts.user == user || facts.user == 0;
+    if !is_trusted || is_shared && !is_sticky {
+        return Err(Errno(libc::EACCES));
+    }
+    let common = if is_shared {
+        // Those who may make files in it.
+        0o600 | (facts.mode & 0o022) | (facts.mode & 0o022) << 1
+    } else {
+        0o600
+    };
+    Ok(Access {
+        is_shared,
+        common,
+        owner: facts.user,
+        group: facts.group,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(mode: u32, user: u32) -> Result<u32, Errno> {
+        let facts = Facts {
+            mode: libc::S_IFDIR | mode,
+            user: 7,
+            ..Facts::of(c"/").unwrap()
+        };
+        check(&facts, user).map(|access| access.common)
+    }
+
+    #[test]
+    fn only_private_and_sticky_directories_of_this_user_and_root_are_used() {
+        let refused = Err(Errno(libc::EACCES));
+        assert_eq!(checked(0o700, 7), Ok(0o600));
+        assert_eq!(checked(0o755, 7), Ok(0o600));
+        assert_eq!(checked(0o1770, 7), Ok(0o660));
+        assert_eq!(checked(0o1777, 7), Ok(0o666));
+        for (mode, user) in [(0o700, 8), (0o1777, 8), (0o770, 7), (0o777, 7), (0o700, 0)] {
+            assert_eq!(checked(mode, user), refused, "{mode:o} {user}");
+        }
+    }
 }

@@ -1,0 +1,191 @@
+//! `shmat(2)`.
+
+use super::{
+    attachments::Attachment,
+    layout::Entry,
+    open, records,
+    session::{Session, attachment_byte},
+};
+use crate::sys::{self, Descriptor, Errno, Place};
+use core::{
+    ffi::{c_int, c_void},
+    sync::atomic::Ordering::Relaxed,
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    id: c_int,
+    place: Place,
+    protection: c_int,
+    /// The permissions that are needed, as in a mode.
+    access: c_int,
+    /// Of `open(2)`.
+    open: c_int,
+}
+
+impl Request {
+    /// Makes the kernel's checks that need no segment, in its order.
+    fn new(id: c_int, address: usize, flags: c_int) -> Result<Request, Errno> {
+        let invalid = Err(Errno(libc::EINVAL));
+        let replaces = flags & libc::SHM_REMAP != 0;
+        if id < 0 {
+            return invalid;
+        }
+        let rest = address % sys::page_size();
+        if rest != 0 && flags & libc::SHM_RND == 0 {
+            return invalid;
+        }
+        let start = address - rest;
+        if start == 0 && replaces {
+            return invalid;
+        }
+        let place = match start {
+            // The kernel maps at 0 for a program that may, if it has rounded the address down to 0.
+            0 if address == 0 => Place::Anywhere,
+            _ if replaces => Place::Replacing(start),
+            _ => Place::Free(start),
+        };
+        let (mut protection, mut access, open) = if flags & libc::SHM_RDONLY != 0 {
+            (libc::PROT_READ, 0o444, libc::O_RDONLY)
+        } else {
+            (libc::PROT_READ | libc::PROT_WRITE, 0o666, libc::O_RDWR)
+        };
+        if flags & libc::SHM_EXEC != 0 {
+            protection |= libc::PROT_EXEC;
+            access |= 0o111;
+        }
+        Ok(Request {
+            id,
+            place,
+            protection,
+            access,
+            open,
+        })
+    }
+}
+
+/// Attaches a segment.
+///
+/// # Safety
+/// As for `backend::attach`.
+pub(super) unsafe fn attach(
+    id: c_int,
+    addr: *const c_void,
+    flags: c_int,
+) -> Result<*mut c_void, Errno> {
+    let request = Request::new(id, addr as usize, flags)?;
+    let mut session = Session::begin(false)?;
+    // SAFETY: the caller's promise.
+    let mut attached = unsafe { in_session(&mut session, &request) };
+    if attached == Err(Errno(libc::ESTALE)) {
+        let is_current = open::is_current(&session);
+        if is_current {
+            // Somebody has removed the segment's file.
+            return Err(Errno(libc::EIDRM));
+        }
+        drop(session);
+        session = Session::begin(true)?;
+        // SAFETY: as above.
+        attached = unsafe { in_session(&mut session, &request) };
+    }
+    match attached {
+        Err(Errno(libc::ESTALE)) => Err(Errno(libc::EIDRM)),
+        attached => attached,
+    }
+}
+
+/// # Safety
+/// As for `attach`.
+unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_void, Errno> {
+    let table = session.table;
+    let (index, entry) = table.by_id(request.id).ok_or(Errno(libc::EINVAL))?;
+    if entry.permissions().deny(request.access) {
+        return Err(Errno(libc::EACCES));
+    }
+    let file = session.open_segment(entry, request.open)?;
+    // Deaths come before this attach: the last process is then this one.
+    records::collect_others(session, entry, &file);
+    if entry.is_removed() && entry.record.load(Relaxed) == 0 {
+        session.destroy(index, entry);
+        return Err(Errno(libc::EINVAL));
+    }
+    session.attachments.reserve()?;
+    let slot = (session.slot, session.slot_generation);
+    let pid = session.pid();
+    let made = records::add(session, (index, entry), slot, pid)?;
+    // SAFETY: the caller's promise.
+    let mapped = unsafe { map(entry, request, made.number, &file) };
+    let (address, len) = mapped.inspect_err(|_| records::undo(table, entry, made))?;
+    entry.attached.store(sys::seconds(), Relaxed);
+    entry.last.store(pid.0, Relaxed);
+    session.forget_replaced(address, len);
+    let era = session.era;
+    session.attachments.push(Attachment {
+        address,
+        len,
+        id: request.id,
+        number: made.number,
+        record: made.index,
+        era,
+        protection: request.protection,
+        spare: 0,
+        spare_record: 0,
+        spare_number: 0,
+        ticket: 0,
+    });
+    Ok(address as *mut c_void)
+}
+
+/// Locks the attachment's byte, and maps the file. Returns where, and how many bytes.
+///
+/// # Safety
+/// As for `attach`.
+unsafe fn map(
+    entry: &Entry,
+    request: &Request,
+    number: u64,
+    file: &Descriptor,
+) -> Result<(usize, usize), Errno> {
+    let len = entry.pages() as usize * sys::page_size();
+    if let Place::Free(start) = request.place
+        && start.checked_add(len).is_none()
+    {
+        return Err(Errno(libc::EINVAL));
+    }
+    file.lock_byte(attachment_byte(number), false)?;
+    // SAFETY: the caller's promise.
+    match unsafe { sys::map_file(request.place, len, request.protection, file) } {
+        Ok(address) => Ok((address as usize, len)),
+        Err(Errno(libc::EEXIST)) => Err(Errno(libc::EINVAL)),
+        Err(errno) => Err(errno),
+    }
+}
+
+impl Session {
+    /// Forgets the attachments of this process that began in a range which is now mapped anew.
+    fn forget_replaced(&mut self, start: usize, len: usize) {
+        let range = start..start + len;
+        while let Some(place) = self
+            .attachments
+            .list()
+            .iter()
+            .position(|attachment| range.contains(&attachment.address))
+        {
+            let Some(attachment) = self.attachments.take(place) else {
+                return;
+            };
+            if attachment.ticket != 0 {
+                // SAFETY: only this list knew of the page.
+                unsafe { sys::release(attachment.ticket as *mut c_void, sys::page_size()) };
+            }
+            if attachment.era == self.era
+                && let Some((index, entry)) = self.table.by_id(attachment.id)
+            {
+                // What is left of it, if anything, has a lock that says so.
+                records::count(self, entry);
+                self.settle(index, entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `shmget(2)`: finding a segment by its key, and creating one.
+//!
+//! A segment is created in three steps, so that reserving a large one's space does not hold up other processes: under the
+//! lock, it gets an id, as one that is being created; then its file is made; under the lock again, it gets its
+//! key. If the process dies before that, its slot shows it, and others remove what there is. If another process has created
+//! a segment with that key meanwhile, that one counts.
+
+use super::{
+    entries::{Found, pages},
+    layout::{CREATING, Entry, Pid},
+    open, process,
+    session::Session,
+    space,
+    table::Table,
+};
+use crate::sys::{self, Capability, Descriptor, Errno};
+use core::{ffi::c_int, sync::atomic::Ordering::Relaxed};
+
+/// For how long the table counts as the one in its directory, in nanoseconds.
+const TRUST: u64 = 4_000_000;
+
+/// How many of the entries that may be left over each creation looks at.
+const SWEEP: u32 = 2;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    key: c_int,
+    size: u64,
+    flags: c_int,
+}
+
+/// Returns the id of the segment with a key, or creates one.
+pub(super) fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
+    let size = size as u64;
+    let request = Request { key, size, flags };
+    if key != libc::IPC_PRIVATE
+        && let Some(found) = find(key)?
+    {
+        return request.existing(&found);
+    }
+    if key != libc::IPC_PRIVATE && flags & libc::IPC_CREAT == 0 {
+        return Err(Errno(libc::ENOENT));
+    }
+    request.create()
+}
+
+/// Returns the segment with a key.
+fn find(key: c_int) -> Result<Option<Found>, Errno> {
+    if let Some(table) = Table::mapped()
+        && is_fresh()
+        && let Ok(Some(found)) = table.peek_by_key(key)
+    {
+        return Ok(Some(found));
+    }
+    // There is no such segment, or it is long ago that this process looked whether the table is still in its directory.
+    let table = open::table(&mut process::Own::lock(), true)?;
+    match table.peek_by_key(key) {
+        Ok(found) => Ok(found),
+        Err(()) => Session::begin(false).map(|session| session.table.by_key(key)),
+    }
+}
+
+fn is_fresh() -> bool {
+    let checked = process::PUBLIC.checked.load(Relaxed);
+    sys::about_now().wrapping_sub(checked) < TRUST
+}
+
+impl Request {
+    /// Returns the result for a segment that exists, in the kernel's order of checks.
+    fn existing(&self, found: &Found) -> Result<c_int, Errno> {
+        let exclusive = libc::IPC_CREAT | libc::IPC_EXCL;
+        if self.flags & exclusive == exclusive {
+            return Err(Errno(libc::EEXIST));
+        }
+        if found.size < self.size {
+            return Err(Errno(libc::EINVAL));
+        }
+        if found.permissions.deny(self.flags) {
+            return Err(Errno(libc::EACCES));
+        }
+        Ok(found.id)
+    }
+
+    fn create(&self) -> Result<c_int, Errno> {
+        let mut session = Session::begin(true)?;
+        if let Some(found) = self.found(&session) {
+            return self.existing(&found);
+        }
+        self.check(&mut session)?;
+        let (index, entry) = self.claim(&mut session)?;
+        let id = entry.id.load(Relaxed);
+        let maker = Maker::of(&session, id);
+        let own = session.into_own();
+        drop(own);
+        let made = maker.and_then(|maker| maker.make(self));
+        let mut session = Session::begin(false)?;
+        // The table may be another one now, or corrupted.
+        let entry = session.table.entry(index);
+        let entry = entry.filter(|entry| entry.is(CREATING) && entry.id.load(Relaxed) == id);
+        let entry = entry.ok_or(Errno(libc::EIDRM))?;
+        let found = self.found(&session);
+        match (made, found) {
+            (Ok(inode), None) => {
+                entry.inode.store(inode, Relaxed);
+                session.table.publish(index, entry);
+                session.is_settled(index, entry);
+                Ok(id)
+            }
+            (_, Some(found)) => {
+                session.destroy(index, entry);
+                self.existing(&found)
+            }
+            (Err(errno), None) => {
+                session.destroy(index, entry);
+                Err(errno)
+            }
+        }
+    }
+
+    fn found(&self, session: &Session) -> Option<Found> {
+        match self.key {
+            libc::IPC_PRIVATE => None,
+            key => session.table.by_key(key),
+        }
+    }
+
+    /// Checks the size and the limits, in the kernel's order.
+    fn check(&self, session: &mut Session) -> Result<(), Errno> {
+        let limits = session.limits;
+        if self.size < 1 || self.size > limits.shmmax {
+            return Err(Errno(libc::EINVAL));
+        }
+        if self.size > u64::MAX - sys::page_size() as u64 {
+            return Err(Errno(libc::ENOSPC));
+        }
+        session.sweep(SWEEP);
+        let is_over = |session: &Session| {
+            let total = session.table.header().pages.load(Relaxed);
+            total
+                .checked_add(pages(self.size))
+                .is_none_or(|total| total > limits.shmall)
+        };
+        if is_over(session) {
+            session.sweep(u32::MAX);
+            if is_over(session) {
+                return Err(Errno(libc::ENOSPC));
+            }
+        }
+        if self.flags & libc::SHM_HUGETLB != 0 {
+            return Err(self.without_huge_pages());
+        }
+        // The kernel has no larger file.
+        if self.size > i64::MAX as u64 >> 1 {
+            return Err(Errno(libc::EINVAL));
+        }
+        let is_full = |session: &Session| {
+            u64::from(session.table.header().used.load(Relaxed)) >= limits.shmmni
+        };
+        if is_full(session) {
+            session.sweep(u32::MAX);
+            if is_full(session) {
+                return Err(Errno(libc::ENOSPC));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the kernel's error for huge pages where none are free.
+    fn without_huge_pages(&self) -> Errno {
+        let kib = match self.flags as u32 >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK as u32 {
+            0 => sys::huge_page_kib(),
+            log => Some((1_u64 << log) / 1024),
+        };
+        if !kib.is_some_and(|kib| matches!(sys::huge_pages(kib), Ok(Some(_)))) {
+            return Errno(libc::EINVAL);
+        }
+        let group = sys::huge_page_group();
+        if sys::is_capable(Capability::IpcLock) || group.is_some_and(sys::is_member) {
+            Errno(libc::ENOMEM)
+        } else {
+            Errno(libc::EPERM)
+        }
+    }
+
+    /// Takes an id, and fills the entry.
+    fn claim(&self, session: &mut Session) -> Result<(u32, &'static Entry), Errno> {
+        let table = session.table;
+        let place = table.next_id().ok_or(Errno(libc::ENOSPC))?;
+        let entry = table.claim(place, || open::reopen(session))?;
+        let (user, group) = (sys::effective_user(), sys::effective_group());
+        entry.key.store(self.key, Relaxed);
+        entry.size.store(self.size, Relaxed);
+        entry.inode.store(0, Relaxed);
+        entry.mode.store(self.flags as u32 & 0o777, Relaxed);
+        entry.user.store(user, Relaxed);
+        entry.group.store(group, Relaxed);
+        entry.creating_user.store(user, Relaxed);
+        entry.creating_group.store(group, Relaxed);
+        entry.creator.store(session.pid().0, Relaxed);
+        entry.last.store(Pid::NONE.0, Relaxed);
+        entry.attached.store(0, Relaxed);
+        entry.detached.store(0, Relaxed);
+        entry.changed.store(sys::seconds(), Relaxed);
+        entry.record.store(0, Relaxed);
+        entry.maker.store(session.slot, Relaxed);
+        entry
+            .maker_generation
+            .store(session.slot_generation, Relaxed);
+        table.account(entry);
+        table.add_pending(place.0, entry);
+        Ok((place.0, entry))
+    }
+}
+
+/// What is needed to make a file without the lock.
+struct Maker {
+    path: super::path::FilePath,
+    is_shared: bool,
+}
+
+impl Maker {
+    fn of(session: &Session, id: c_int) -> Result<Maker, Errno> {
+        let directory = session.directory.as_ref().ok_or(Errno(libc::ENOENT))?;
+        Ok(Maker {
+            path: directory.file(format_args!("s.{id}")),
+            is_shared: session.access.is_shared,
+        })
+    }
+
+    /// Makes the file. Returns its inode number.
+    fn make(&self, request: &Request) -> Result<u64, Errno> {
+        let file = self.create()?;
+        // In a private directory, the permissions in the table suffice, and the owner can always count attachments.
+        if self.is_shared {
+            file.set_mode(request.flags as u32 & 0o777)?;
+        }
+        let page = sys::page_size() as u64;
+        space::reserve(&file, 0, pages(request.size) * page)?;
+        file.facts().map(|facts| facts.id.inode)
+    }
+
+    fn create(&self) -> Result<Descriptor, Errno> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        match Descriptor::open_file(self.path.as_c_str(), flags, 0o600) {
+            // Left over from an earlier table.
+            Err(Errno(libc::EEXIST)) => {
+                sys::unlink(self.path.as_c_str())?;
+                Descriptor::open_file(self.path.as_c_str(), flags, 0o600)
+            }
+            file => file,
+        }
+    }
+}

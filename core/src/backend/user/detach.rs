@@ -1,0 +1,99 @@
+//! `shmdt(2)`.
+//!
+//! A detach does not need the table's lock. It notes the time and the process in the segment while its record still keeps
+//! the segment in place, unmaps the memory, and marks the record. Then it looks whether the segment was removed
+//! meanwhile. Removing marks the segment first, and then counts the attachments. Both have a sequentially consistent
+//! fence in between, so one of the two sees what the other has done, and destroys the segment.
+
+use super::{
+    attachments::Attachment,
+    layout::{Entry, Record},
+    process::Own,
+    records,
+    session::{Session, attachment_byte},
+    table::Table,
+};
+use crate::sys::{self, Descriptor, Errno};
+use core::{
+    ffi::c_void,
+    sync::atomic::{
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
+};
+
+/// Detaches the segment that is attached at an address.
+///
+/// # Safety
+/// As for `backend::detach`.
+pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
+    let mut own = Own::lock();
+    let found = own.attachments.find(addr as usize);
+    let attachment = found.and_then(|index| own.attachments.take(index));
+    let attachment = attachment.ok_or(Errno(libc::EINVAL))?;
+    if !is_still_there(&own, &attachment) {
+        release_ticket(&attachment);
+        return Err(Errno(libc::EINVAL));
+    }
+    let noted = note(&mut own, &attachment);
+    // SAFETY: the caller no longer uses the attachment.
+    unsafe { sys::release(attachment.address as *mut c_void, attachment.len) };
+    release_ticket(&attachment);
+    let Some((index, entry, record)) = noted else {
+        return Ok(());
+    };
+    records::mark_detached(record, attachment.number);
+    // Pairs with the fence in `control::remove`.
+    fence(SeqCst);
+    if entry.is_removed() {
+        destroy_if_last(own, index, attachment.id);
+    }
+    Ok(())
+}
+
+/// Returns whether the attachment is still mapped: another mapping may have taken its place.
+fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
+    if attachment.number == 0 || attachment.ticket != 0 {
+        return true;
+    }
+    let locked = || {
+        let directory = own.directory.as_ref()?;
+        let path = directory.file(format_args!("s.{}", attachment.id));
+        let file = Descriptor::open_file(path.as_c_str(), libc::O_RDONLY, 0).ok()?;
+        let byte = attachment_byte(attachment.number);
+        file.is_byte_locked(byte).ok().filter(|&locked| locked)
+    };
+    locked().unwrap_or_else(|| match sys::attached_at(attachment.address) {
+        Ok(found) => found.is_some_and(|mapping| mapping.id == attachment.id),
+        // Without /proc, nobody knows.
+        Err(_) => true,
+    })
+}
+
+/// Notes in the segment which process detaches it, and when.
+fn note(own: &mut Own, attachment: &Attachment) -> Option<(u32, &'static Entry, &'static Record)> {
+    let table = Table::mapped().filter(|_| attachment.era == own.era && attachment.number != 0)?;
+    let (index, entry) = table.by_id(attachment.id)?;
+    let record = table.record(attachment.record)?;
+    entry.detached.store(sys::seconds(), Relaxed);
+    entry.last.store(own.pid().0, Relaxed);
+    Some((index, entry, record))
+}
+
+fn release_ticket(attachment: &Attachment) {
+    if attachment.ticket != 0 {
+        // SAFETY: only the list of attachments knew of the page.
+        unsafe { sys::release(attachment.ticket as *mut c_void, sys::page_size()) };
+    }
+}
+
+/// Destroys a removed segment if this was its last attachment. What cannot be done now is left to others.
+#[cold]
+fn destroy_if_last(own: Own, index: u32, id: i32) {
+    if let Ok(mut session) = Session::with(own)
+        && let Some((_, entry)) = session.table.by_id(id)
+        && entry.is_removed()
+    {
+        session.settle(index, entry);
+    }
+}

@@ -1,0 +1,297 @@
+//! `fork(2)`: a child counts on its own.
+//!
+//! After a fork, the child's mappings are of the open files that the parent's are of, so both would share the parent's
+//! locks, and its slot. So before the fork, the parent opens the table and the file of each attachment anew, takes a
+//! slot and makes records for the child, locks their bytes, and maps one page of each. The child inherits these
+//! pages, and moves them over its attachments and its table, at their full length. The parent unmaps its own.
+//! So the child is counted from its first moment, also if the parent detaches at once, and it opens nothing,
+//! which it could not do in a chroot or as another user. If the fork fails, the pages go, and the records are
+//! those of the dead.
+//!
+//! What the parent cannot open stays shared: it counts once until both have detached it.
+//!
+//! A child made by `vfork` or `posix_spawn` shares its parent's memory until it executes a program; nothing changes for it.
+//! One made by a bare `clone` runs no handlers. A page that the kernel clears in each child tells it apart
+//! (`MADV_WIPEONFORK`); it maps the table anew, and shares its attachments with its parent.
+
+use super::{
+    layout::{Pid, TOTAL},
+    open::{first_slot, lock_slot, reopen, use_slot},
+    process::{Own, PUBLIC},
+    records,
+    session::{Session, attachment_byte},
+    table::Table,
+};
+use crate::sys::{self, Errno, Place};
+use core::{
+    ffi::c_void,
+    ptr,
+    sync::atomic::{
+        AtomicPtr, AtomicU32,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+/// Registers the handlers when the library is loaded: `pthread_atfork` may allocate, and a signal handler must not.
+#[cfg(not(miri))]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+#[cfg(not(miri))]
+extern "C" fn start() {
+    if IS_REGISTERED.swap(1, AcqRel) == 0 {
+        // SAFETY: the functions are as this call needs them.
+        unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
+    }
+}
+
+static IS_REGISTERED: AtomicU32 = AtomicU32::new(0);
+
+unsafe extern "C" fn prepare() {
+    let errno = Errno::last();
+    let own = Own::lock();
+    let own = if Table::mapped().is_some() {
+        match Session::with(own) {
+            Ok(mut session) => {
+                prepare_table(&mut session);
+                prepare_attachments(&mut session);
+                session.into_own()
+            }
+            Err((own, _)) => own,
+        }
+    } else {
+        own
+    };
+    own.keep_for_fork();
+    errno.set();
+}
+
+/// Takes a slot for the child, and maps a page of the table.
+fn prepare_table(session: &mut Session) {
+    session.spare_table = 0;
+    let prepared = || {
+        let file = reopen(session)?;
+        let slot = lock_slot(&file, first_slot())?;
+        let generation = use_slot(session.table, slot, &file)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: nothing is replaced.
+        let page = unsafe { sys::map_file(Place::Anywhere, sys::page_size(), protection, &file) }?;
+        Ok::<_, Errno>((page as usize, slot, generation))
+    };
+    if let Ok((page, slot, generation)) = prepared() {
+        session.spare_table = page;
+        session.spare_slot = (slot, generation);
+    }
+}
+
+/// Makes a record for each attachment that the child will have, and maps a page of it.
+fn prepare_attachments(session: &mut Session) {
+    if session.spare_table == 0 {
+        return;
+    }
+    for place in 0..session.attachments.list().len() {
+        let prepared = prepare_attachment(session, place);
+        let Some(attachment) = session.attachments.list().get_mut(place) else {
+            return;
+        };
+        let (page, record, number) = prepared.unwrap_or_default();
+        attachment.spare = page;
+        attachment.spare_record = record;
+        attachment.spare_number = number;
+    }
+}
+
+fn prepare_attachment(session: &mut Session, place: usize) -> Option<(usize, u32, u64)> {
+    let attachment = *session.attachments.list().get(place)?;
+    if attachment.era != session.era || attachment.number == 0 {
+        return None;
+    }
+    let (index, entry) = session.table.by_id(attachment.id)?;
+    let is_written = attachment.protection & libc::PROT_WRITE != 0;
+    let flags = if is_written {
+        libc::O_RDWR
+    } else {
+        libc::O_RDONLY
+    };
+    let file = session.open_segment(entry, flags).ok()?;
+    // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
+    if file.is_byte_locked(attachment_byte(attachment.number)) == Ok(false) {
+        return None;
+    }
+    let (slot, pid) = (session.spare_slot, session.pid());
+    let made = records::add(session, (index, entry), slot, pid).ok()?;
+    let map = || {
+        file.lock_byte(attachment_byte(made.number), false)?;
+        let (len, protection) = (sys::page_size(), attachment.protection);
+        // SAFETY: nothing is replaced.
+        unsafe { sys::map_file(Place::Anywhere, len, protection, &file) }
+    };
+    match map() {
+        Ok(page) => {
+            // As in the kernel, the process that forks is the last one that has attached it.
+            entry.attached.store(sys::seconds(), Relaxed);
+            entry.last.store(pid.0, Relaxed);
+            Some((page as usize, made.index, made.number))
+        }
+        Err(_) => {
+            records::undo(session.table, entry, made);
+            None
+        }
+    }
+}
+
+unsafe extern "C" fn in_parent() {
+    let errno = Errno::last();
+    let mut own = Own::after_fork();
+    release_page(core::mem::take(&mut own.spare_table));
+    for attachment in own.attachments.list() {
+        release_page(core::mem::take(&mut attachment.spare));
+    }
+    drop(own);
+    errno.set();
+}
+
+fn release_page(page: usize) {
+    if page != 0 {
+        // SAFETY: `prepare` has mapped it, and only the list knew of it.
+        unsafe { sys::release(page as *mut c_void, sys::page_size()) };
+    }
+}
+
+unsafe extern "C" fn in_child() {
+    let errno = Errno::last();
+    let mut own = Own::after_fork();
+    own.pid = Pid::NONE;
+    take_over_table(&mut own);
+    take_over_attachments(&mut own);
+    mark();
+    drop(own);
+    errno.set();
+}
+
+/// Puts the child's own table in the place of the one that it shares with its parent.
+fn take_over_table(own: &mut Own) {
+    let base = PUBLIC.base.load(Relaxed) as *mut c_void;
+    if base.is_null() {
+        return;
+    }
+    let page = core::mem::take(&mut own.spare_table);
+    // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
+    let moved = page != 0
+        && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), TOTAL, base) }.is_ok();
+    if moved {
+        (own.slot, own.slot_generation) = own.spare_slot;
+    } else {
+        release_page(page);
+        leave_table(own);
+    }
+}
+
+/// Lets go of the parent's table: its slot would seem to live as long as this process.
+fn leave_table(own: &mut Own) {
+    PUBLIC.is_mapped.store(0, Release);
+    own.era += 1;
+    let base = PUBLIC.base.load(Relaxed) as *mut c_void;
+    if !base.is_null() {
+        // SAFETY: the child has one thread, which does not use the table now.
+        let _ = unsafe { sys::map_nothing(base, TOTAL) };
+    }
+}
+
+/// Puts mappings with locks of the child's own in the place of those that it shares with its parent.
+fn take_over_attachments(own: &mut Own) {
+    let (pid, is_mapped) = (own.pid(), Table::mapped());
+    let mut place = 0;
+    while let Some(attachment) = own.attachments.list().get_mut(place) {
+        let page = core::mem::take(&mut attachment.spare);
+        let (to, len) = (attachment.address as *mut c_void, attachment.len);
+        attachment.number = 0;
+        if page == 0 {
+            place += 1;
+            continue;
+        }
+        if !sys::is_mapped(to, len) {
+            // The parent has excluded it from its children (MADV_DONTFORK).
+            release_page(page);
+            own.attachments.take(place);
+            continue;
+        }
+        attachment.number = attachment.spare_number;
+        attachment.record = attachment.spare_record;
+        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
+        let moved = unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) };
+        if moved.is_err() {
+            // The page holds the lock.
+            attachment.ticket = page;
+        } else {
+            release_page(core::mem::take(&mut attachment.ticket));
+        }
+        let record = is_mapped.and_then(|table| table.record(attachment.record));
+        if let Some(record) = record {
+            record.process.store(pid.0, Relaxed);
+        }
+        place += 1;
+    }
+}
+
+/// A word that the kernel clears in every child; 1 in a process whose state is its own.
+static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// A value of `MARK` for where the kernel does not clear pages.
+const UNMARKED: *mut AtomicU32 = ptr::without_provenance_mut(1);
+
+/// Says that this process's state is its own.
+fn mark() {
+    let word = MARK.load(Acquire);
+    if !word.is_null() && word != UNMARKED {
+        // SAFETY: `watch` has mapped it for ever.
+        unsafe { (*word).store(1, Release) };
+    }
+}
+
+/// Notices that this process is a child that ran no handlers, before its parent's state is used.
+pub(super) fn watch() {
+    let word = MARK.load(Acquire);
+    if word.is_null() {
+        return begin_to_watch();
+    }
+    // SAFETY: `begin_to_watch` has mapped it for ever.
+    if word != UNMARKED && unsafe { (*word).load(Acquire) } == 0 {
+        begin_as_orphan();
+    }
+}
+
+#[cold]
+fn begin_to_watch() {
+    #[cfg(not(miri))]
+    start();
+    let word = match sys::page_wiped_on_fork() {
+        Ok((page, true)) => page.cast::<AtomicU32>(),
+        _ => UNMARKED,
+    };
+    // AcqRel: pairs with the loads of `MARK`.
+    if MARK
+        .compare_exchange(ptr::null_mut(), word, AcqRel, Acquire)
+        .is_ok()
+    {
+        mark();
+    } else if word != UNMARKED {
+        // SAFETY: another thread was first; nobody knows of this page.
+        unsafe { sys::release(word.cast(), sys::page_size()) };
+    }
+}
+
+/// Begins anew in a child that ran no handlers.
+#[cold]
+fn begin_as_orphan() {
+    let mut own = Own::seize();
+    own.pid = Pid::NONE;
+    leave_table(&mut own);
+    for attachment in own.attachments.list() {
+        attachment.number = 0;
+        // They are in this process, too, if the child was made during a fork.
+        release_page(core::mem::take(&mut attachment.spare));
+    }
+    mark();
+}

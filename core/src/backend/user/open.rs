@@ -1,0 +1,214 @@
+//! Finding or making the table of a namespace, and getting a slot in it.
+
+use super::{
+    directory,
+    layout::{Header, SLOT_BYTE, SLOTS, SLOTS_AT, TOTAL},
+    limits::Limits,
+    path::FilePath,
+    process::{Own, PUBLIC, mapped_file},
+    space,
+    table::{Part, Table, grow},
+};
+use crate::sys::{self, Descriptor, Errno, Facts, Instant, Place};
+use core::{
+    sync::atomic::Ordering::{Relaxed, Release},
+    time::Duration,
+};
+
+/// How long to wait for a process that makes the table.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Returns the table, and maps it if it is not mapped. With `current`, also if the file at its path is no longer that
+/// one.
+pub(super) fn table(own: &mut Own, current: bool) -> Result<Table, Errno> {
+    match Table::mapped() {
+        Some(table) if !current || is_current(own) => Ok(table),
+        _ => map(own),
+    }
+}
+
+/// Returns whether the table that is mapped is the one at its path, and whole.
+pub(super) fn is_current(own: &Own) -> bool {
+    let Some(directory) = &own.directory else {
+        return false;
+    };
+    let facts = Facts::of(path_of_table(directory).as_c_str());
+    let is_current =
+        facts.is_ok_and(|facts| facts.id == mapped_file() && facts.size == TOTAL as u64);
+    if is_current {
+        PUBLIC.checked.store(sys::about_now(), Relaxed);
+    }
+    is_current
+}
+
+pub(super) fn path_of_table(directory: &FilePath) -> FilePath {
+    directory.file(format_args!("table"))
+}
+
+/// Opens the file of the table that is mapped. Returns `ESTALE` if it is no longer at its path.
+pub(super) fn reopen(own: &Own) -> Result<Descriptor, Errno> {
+    let directory = own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
+    let file = Descriptor::open_file(path_of_table(directory).as_c_str(), libc::O_RDWR, 0);
+    match file {
+        Ok(file) if file.facts()?.id == mapped_file() => Ok(file),
+        Ok(_) | Err(Errno(libc::ENOENT)) => Err(Errno(libc::ESTALE)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Maps the table of the namespace, and gets a slot.
+#[cold]
+fn map(own: &mut Own) -> Result<Table, Errno> {
+    let directory = match own.directory {
+        Some(directory) => directory,
+        None => directory::choose()?,
+    };
+    own.access = directory::open(&directory)?;
+    let (file, facts) = open(own, &directory)?;
+    let (place, protection) = match PUBLIC.base.load(Relaxed) {
+        0 => (Place::Anywhere, libc::PROT_READ | libc::PROT_WRITE),
+        base => (Place::Replacing(base), libc::PROT_READ | libc::PROT_WRITE),
+    };
+    let slot = lock_slot(&file, first_slot())?;
+    PUBLIC.is_mapped.store(0, Relaxed);
+    // SAFETY: what is replaced is the table that this process had mapped, which lookups check as they read it.
+    let base = unsafe { sys::map_file(place, TOTAL, protection, &file) }? as usize;
+    let table = Table::at(base).ok_or(Errno(libc::ENOMEM))?;
+    PUBLIC.base.store(base, Relaxed);
+    if !table.header().is_ours() {
+        return Err(Errno(libc::EINVAL));
+    }
+    PUBLIC.device.store(facts.id.device, Relaxed);
+    PUBLIC.inode.store(facts.id.inode, Relaxed);
+    PUBLIC.checked.store(sys::about_now(), Relaxed);
+    own.slot = slot;
+    own.slot_generation = use_slot(table, slot, &file)?;
+    own.era += 1;
+    own.limits = Limits::read(&directory, own.access.owner);
+    sys::name_segment_files(directory.as_bytes());
+    own.directory = Some(directory);
+    // Release: pairs with the acquire in `Table::mapped`.
+    PUBLIC.is_mapped.store(1, Release);
+    Ok(table)
+}
+
+/// Opens the table, and makes it if there is none.
+fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
+    let (path, start) = (path_of_table(directory), Instant::now());
+    loop {
+        match Descriptor::open_file(path.as_c_str(), libc::O_RDWR, 0) {
+            Ok(file) => {
+                let facts = file.facts()?;
+                return check(own, &facts).map(|()| (file, facts));
+            }
+            Err(Errno(libc::ENOENT)) => {}
+            // A symbolic link.
+            Err(Errno(libc::ELOOP)) => return Err(Errno(libc::EACCES)),
+            Err(errno) => return Err(errno),
+        }
+        match make(own, directory, &path) {
+            Ok(()) | Err(Errno(libc::EEXIST)) => {}
+            Err(Errno(libc::EAGAIN)) if start.elapsed() < PATIENCE => {
+                sys::sleep(Duration::from_millis(1));
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Returns `EACCES` for a file that this user must not trust, and `EINVAL` for one of another format.
+fn check(own: &Own, facts: &Facts) -> Result<(), Errno> {
+    let user = sys::effective_user();
+    let is_trusted = own.access.is_shared || facts.user == user || facts.user == 0;
+    if !facts.is_regular() || facts.links != 1 || !is_trusted {
+        return Err(Errno(libc::EACCES));
+    }
+    if facts.size != TOTAL as u64 {
+        return Err(Errno(libc::EINVAL));
+    }
+    Ok(())
+}
+
+/// Makes a table. It gets its name when it is complete. Until then it has one of its user's own, and a lock says that
+/// its maker lives; the next process uses what a dead one leaves. Returns `EAGAIN` while another one makes it.
+fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
+    let new = directory.file(format_args!("new.{}", sys::effective_user()));
+    let create = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+    let mut file = Descriptor::open_file(new.as_c_str(), create, 0o600);
+    if let Err(Errno(libc::EEXIST)) = file {
+        file = Descriptor::open_file(new.as_c_str(), libc::O_RDWR, 0);
+    }
+    let file = match file {
+        // Another process has just renamed it.
+        Err(Errno(libc::ENOENT)) => return Err(Errno(libc::EAGAIN)),
+        file => file?,
+    };
+    file.lock_byte(0, true)?;
+    let facts = file.facts()?;
+    let is_own = facts.is_regular() && facts.links == 1 && facts.user == sys::effective_user();
+    if !is_own {
+        return Err(Errno(libc::EACCES));
+    }
+    // Another process may have renamed it before it was locked here.
+    if Facts::of(new.as_c_str()).map(|facts| facts.id) != Ok(facts.id) {
+        return Err(Errno(libc::EAGAIN));
+    }
+    if TOTAL as u64 > sys::file_size_limit() {
+        return Err(Errno(libc::ENOMEM));
+    }
+    file.resize(0)?;
+    space::reserve(&file, 0, SLOTS_AT as u64)?;
+    file.write_at(&Header::new_bytes(), 0)?;
+    file.resize(TOTAL as u64)?;
+    if own.access.is_shared {
+        // Fails if this user is not in that group; then the file is for those of its own group.
+        let _ = file.set_owner(u32::MAX, own.access.group);
+    }
+    file.set_mode(own.access.common)?;
+    sys::rename_new(new.as_c_str(), path.as_c_str())
+}
+
+/// Returns a slot that is likely to be free. Low numbers need little space in the table.
+pub(super) fn first_slot() -> u32 {
+    sys::process_id() as u32 % 512
+}
+
+/// Locks the byte of a free slot, from a slot on that is likely to be free. Returns the slot.
+pub(super) fn lock_slot(file: &Descriptor, first: u32) -> Result<u32, Errno> {
+    // The last number is left out, because the lock's word holds the number plus one.
+    const LAST: u32 = SLOTS - 1;
+    for distance in 0..LAST {
+        let slot = (first + distance) % LAST;
+        match file.lock_byte(SLOT_BYTE + u64::from(slot), true) {
+            Ok(()) => return Ok(slot),
+            Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
+            // The file system or a sandbox has no such locks.
+            Err(Errno(libc::EINVAL | libc::EOPNOTSUPP)) => return Err(Errno(libc::ENOSYS)),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno(libc::ENOSPC))
+}
+
+/// Begins to use a slot whose byte is locked. Returns its generation.
+pub(super) fn use_slot(table: Table, slot: u32, file: &Descriptor) -> Result<u32, Errno> {
+    // Only its holder changes a slot's generation; the space may be given by several processes at once, which is
+    // harmless.
+    grow(table, Part::Slots, slot, file)?;
+    let generation = table.slot_generation(slot).ok_or(Errno(libc::ENOSPC))?;
+    let new = generation.load(Relaxed).wrapping_add(1).max(1);
+    generation.store(new, Relaxed);
+    Ok(new)
+}
+
+/// Returns whether the process lives that had a slot in a generation.
+pub(super) fn slot_lives(
+    table: Table,
+    file: &Descriptor,
+    slot: u32,
+    generation: u32,
+) -> Result<bool, Errno> {
+    let now = table.slot_generation(slot);
+    Ok(now.is_some_and(|now| now.load(Relaxed) == generation)
+        && file.is_byte_locked(SLOT_BYTE + u64::from(slot))?)
+}

@@ -1,0 +1,139 @@
+//! What is left to be done, in a ring of entries: segments whose maker may have died, removed segments whose last
+//! attachment may have gone with its process, and files that could not be removed.
+//!
+//! Nobody is told when a process dies. So each call that creates a segment looks at the next two of the ring, and one
+//! that meets a limit looks at all.
+
+use super::{
+    layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, LIVE},
+    records,
+    session::Session,
+    table::Table,
+};
+use crate::sys::{self, Errno};
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+impl Table {
+    /// Puts an entry into the ring, if it is not in it.
+    pub(super) fn add_pending(self, index: u32, entry: &Entry) {
+        if entry.behind.load(Relaxed) != 0 {
+            return;
+        }
+        let header = self.header();
+        let first = header.pending.load(Relaxed).checked_sub(1);
+        let first = first.and_then(|index| self.entry(index).map(|entry| (index, entry)));
+        // Without one, it is a ring of one.
+        let (at, here) = first.unwrap_or((index, entry));
+        let last = here.before.load(Relaxed).checked_sub(1);
+        let last = last.and_then(|index| self.entry(index).map(|entry| (index, entry)));
+        let (end, there) = last.unwrap_or((at, here));
+        entry.before.store(end + 1, Relaxed);
+        entry.behind.store(at + 1, Relaxed);
+        there.behind.store(index + 1, Relaxed);
+        here.before.store(index + 1, Relaxed);
+        if first.is_none() {
+            header.pending.store(index + 1, Relaxed);
+        }
+    }
+
+    /// Takes an entry out of the ring, if it is in it.
+    fn drop_pending(self, index: u32, entry: &Entry) {
+        let behind = entry.behind.swap(0, Relaxed);
+        let before = entry.before.swap(0, Relaxed);
+        if behind == 0 {
+            return;
+        }
+        let neighbour = |link: u32| link.checked_sub(1).and_then(|index| self.entry(index));
+        let is_alone = behind == index + 1;
+        if !is_alone {
+            if let Some(next) = neighbour(behind) {
+                next.before.store(before, Relaxed);
+            }
+            if let Some(last) = neighbour(before) {
+                last.behind.store(behind, Relaxed);
+            }
+        }
+        let header = self.header();
+        if header.pending.load(Relaxed) == index + 1 {
+            let next = if is_alone { 0 } else { behind };
+            header.pending.store(next, Relaxed);
+        }
+    }
+
+    /// Frees an entry whose file is gone.
+    fn free(self, index: u32, entry: &Entry) {
+        self.drop_pending(index, entry);
+        entry.record.store(0, Relaxed);
+        entry.state.store(FREE, Release);
+    }
+}
+
+impl Session {
+    /// Looks at the next entries of the ring, at most `most`.
+    pub(super) fn sweep(&mut self, most: u32) {
+        let table = self.table;
+        let header = table.header();
+        for _ in 0..most.min(ENTRIES) {
+            let Some(index) = header.pending.load(Relaxed).checked_sub(1) else {
+                return;
+            };
+            let Some(entry) = table.entry(index) else {
+                header.pending.store(0, Relaxed);
+                return;
+            };
+            let next = entry.behind.load(Relaxed);
+            if next == 0 {
+                // Not in the ring at all: the table is corrupted.
+                super::repair::rebuild(table);
+                return;
+            }
+            header.pending.store(next, Relaxed);
+            self.settle(index, entry);
+        }
+    }
+
+    /// Does what is left to be done for an entry.
+    pub(super) fn settle(&mut self, index: u32, entry: &'static Entry) {
+        match entry.state.load(Relaxed) {
+            CREATING => {
+                let maker = entry.maker.load(Relaxed);
+                if !self.slot_lives(maker, entry.maker_generation.load(Relaxed)) {
+                    self.destroy(index, entry);
+                }
+            }
+            LIVE if entry.is_removed() => {
+                if records::count(self, entry) == 0 {
+                    self.destroy(index, entry);
+                }
+            }
+            GARBAGE => self.destroy(index, entry),
+            _ => self.table.drop_pending(index, entry),
+        }
+    }
+
+    /// Destroys a segment that nobody has attached. If this user may not remove its file, that is left to one who may.
+    pub(super) fn destroy(&mut self, index: u32, entry: &'static Entry) {
+        let table = self.table;
+        table.add_pending(index, entry);
+        table.retire(index, entry);
+        records::free_all(table, entry);
+        if self.remove_file(entry).is_ok() {
+            table.free(index, entry);
+        }
+    }
+
+    /// Removes the file of a segment, which may be gone already.
+    fn remove_file(&self, entry: &Entry) -> Result<(), Errno> {
+        let directory = self.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
+        let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
+        match sys::unlink(path.as_c_str()) {
+            Err(Errno(libc::ENOENT)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Takes an entry that was published out of the ring.
+    pub(super) fn is_settled(&self, index: u32, entry: &Entry) {
+        self.table.drop_pending(index, entry);
+    }
+}

@@ -1,0 +1,188 @@
+//! What this process keeps of its namespace: where the table is mapped, its slot, and its attachments.
+//!
+//! A lock of this process protects it. All signals are blocked while a thread holds that lock, so that a signal handler
+//! can make any call. `fork` takes it, too (see `fork`), so that no child begins in the middle of a change.
+
+use super::{
+    attachments::Attachments, directory::Access, layout::Pid, limits::Limits, path::FilePath,
+};
+use crate::sys::{self, FileId, SignalMask, futex};
+use core::{
+    cell::UnsafeCell,
+    ops::{Deref, DerefMut},
+    sync::atomic::{
+        AtomicU32, AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    time::Duration,
+};
+
+/// What every thread may read without the lock.
+pub(super) struct Public {
+    /// The address at which the table is mapped, or has been; 0 if never. It never changes after that.
+    pub base: AtomicUsize,
+    /// 1 if the table is mapped there.
+    pub is_mapped: AtomicU32,
+    /// The coarse time at which the table was last found to be in its directory.
+    pub checked: AtomicU64,
+    /// The device and the inode number of the table.
+    pub device: AtomicU64,
+    pub inode: AtomicU64,
+}
+
+pub(super) static PUBLIC: Public = Public {
+    base: AtomicUsize::new(0),
+    is_mapped: AtomicU32::new(0),
+    checked: AtomicU64::new(0),
+    device: AtomicU64::new(0),
+    inode: AtomicU64::new(0),
+};
+
+/// What only the holder of the lock uses.
+pub(super) struct Private {
+    /// The namespace's directory; `None` before the first use.
+    pub directory: Option<FilePath>,
+    pub access: Access,
+    /// This process's slot, and its generation.
+    pub slot: u32,
+    pub slot_generation: u32,
+    /// How many tables this process has mapped, one after the other.
+    pub era: u32,
+    /// This process, as the table has it; `Pid::NONE` if that is to be asked.
+    pub pid: Pid,
+    pub limits: Limits,
+    pub attachments: Attachments,
+    /// The signal mask of the thread that forks.
+    pub mask_of_fork: Option<SignalMask>,
+    /// During a fork: a page of the table, mapped for the child, and the child's slot.
+    pub spare_table: usize,
+    pub spare_slot: (u32, u32),
+}
+
+struct Process {
+    /// 0 if it is free, 1 if it is held, 2 if threads may sleep until it is free.
+    lock: AtomicU32,
+    private: UnsafeCell<Private>,
+}
+
+// SAFETY: only the holder of the lock uses `private`.
+unsafe impl Sync for Process {}
+
+static PROCESS: Process = Process {
+    lock: AtomicU32::new(0),
+    private: UnsafeCell::new(Private {
+        directory: None,
+        access: Access {
+            is_shared: false,
+            common: 0o600,
+            owner: 0,
+            group: 0,
+        },
+        slot: 0,
+        slot_generation: 0,
+        era: 0,
+        pid: Pid::NONE,
+        limits: Limits::DEFAULT,
+        attachments: Attachments::EMPTY,
+        mask_of_fork: None,
+        spare_table: 0,
+        spare_slot: (0, 0),
+    }),
+};
+
+/// The lock of this process, held. Dropping it releases the lock and restores the signal mask.
+pub(super) struct Own {
+    mask: SignalMask,
+}
+
+impl Own {
+    /// Blocks signals, and waits for the lock. Each holder releases it soon.
+    pub(super) fn lock() -> Own {
+        super::fork::watch();
+        let mask = sys::block_signals();
+        acquire(&PROCESS.lock);
+        Own { mask }
+    }
+
+    /// Leaves the lock held for `fork`.
+    pub(super) fn keep_for_fork(mut self) {
+        self.mask_of_fork = Some(self.mask);
+        core::mem::forget(self);
+    }
+
+    /// Returns the lock that `keep_for_fork` has left held.
+    pub(super) fn after_fork() -> Own {
+        // SAFETY: this thread holds the lock, or is the copy of the one that does.
+        let private = unsafe { &mut *PROCESS.private.get() };
+        let mask = private.mask_of_fork.take();
+        Own {
+            mask: mask.unwrap_or_else(sys::block_signals),
+        }
+    }
+
+    /// Takes the lock in a child that nobody has prepared: its only thread does not hold it, whatever the word says.
+    pub(super) fn seize() -> Own {
+        let mask = sys::block_signals();
+        // Relaxed: the child has one thread.
+        PROCESS.lock.store(1, Relaxed);
+        Own { mask }
+    }
+
+    /// Returns this process, as the table has it.
+    pub(super) fn pid(&mut self) -> Pid {
+        if self.pid == Pid::NONE {
+            self.pid = Pid::new(sys::process_id(), sys::namespaces());
+        }
+        self.pid
+    }
+}
+
+impl Deref for Own {
+    type Target = Private;
+
+    fn deref(&self) -> &Private {
+        // SAFETY: this thread holds the lock.
+        unsafe { &*PROCESS.private.get() }
+    }
+}
+
+impl DerefMut for Own {
+    fn deref_mut(&mut self) -> &mut Private {
+        // SAFETY: this thread holds the lock, and there is one `Own` for each time that it is held.
+        unsafe { &mut *PROCESS.private.get() }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire of the next holder.
+        if PROCESS.lock.swap(0, Release) == 2 {
+            futex::wake_own(&PROCESS.lock);
+        }
+        sys::restore_signals(self.mask);
+    }
+}
+
+fn acquire(lock: &AtomicU32) {
+    // Acquire, here and below: pairs with the release of the last holder.
+    if lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+        return;
+    }
+    while lock.swap(2, Acquire) != 0 {
+        futex::wait_own(lock, 2, Duration::from_millis(100));
+    }
+}
+
+/// Returns the directory that this process uses; `None` before the first use.
+pub(super) fn known_directory() -> Option<FilePath> {
+    Own::lock().directory
+}
+
+/// Returns the identity of the table that is mapped.
+pub(super) fn mapped_file() -> FileId {
+    // Relaxed: a thread that reads one table's device with another's inode number finds neither.
+    FileId {
+        device: PUBLIC.device.load(Relaxed),
+        inode: PUBLIC.inode.load(Relaxed),
+    }
+}

@@ -1,0 +1,209 @@
+//! The records of attachments.
+//!
+//! An attachment's process locks a byte of the segment's file, through the open file that is mapped: the lock goes with
+//! the mapping, however that ends. So a record whose byte is not locked is one of the dead. Whoever looks at a segment
+//! collects those, and notes in the segment what the kernel notes at once: the process that detached last, and when.
+
+use super::{
+    layout::{ATTACHED, DETACHED, Entry, LIVE, Pid, RECORDS, Record, STATE},
+    session::{Session, attachment_byte},
+    table::{Part, Table, grow},
+};
+use crate::sys::{self, Descriptor, Errno};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// A record that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub index: u32,
+    pub number: u64,
+}
+
+/// Whose records are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    All,
+    /// Those of other processes: what this process has done to its own is no death.
+    Others,
+}
+
+/// Makes a record of an attachment by a slot.
+pub(super) fn add(
+    session: &Session,
+    (index, entry): (u32, &Entry),
+    (slot, generation): (u32, u32),
+    pid: Pid,
+) -> Result<Made, Errno> {
+    let table = session.table;
+    let header = table.header();
+    let place = free_record(session)?;
+    let record = table.record(place).ok_or(Errno(libc::ENOMEM))?;
+    let number = header.attachments.load(Relaxed).wrapping_add(1) & (u64::MAX >> 3);
+    let number = number.max(1);
+    header.attachments.store(number, Relaxed);
+    record.process.store(pid.0, Relaxed);
+    record.entry.store(index, Relaxed);
+    record.id.store(entry.id.load(Relaxed), Relaxed);
+    record.slot.store(slot, Relaxed);
+    record.slot_generation.store(generation, Relaxed);
+    record.next.store(entry.record.load(Relaxed), Relaxed);
+    // Release: whoever takes over after this store finds the record complete.
+    record.word.store(number << 2 | ATTACHED, Release);
+    entry.record.store(place + 1, Relaxed);
+    Ok(Made {
+        index: place,
+        number,
+    })
+}
+
+/// Takes a free record, or one that has never been used.
+fn free_record(session: &Session) -> Result<u32, Errno> {
+    let table = session.table;
+    let header = table.header();
+    let free = header.record_free.load(Relaxed).checked_sub(1);
+    if let Some(index) = free
+        && let Some(record) = table.record(index)
+        && record.word.load(Relaxed) == 0
+    {
+        header.record_free.store(record.next.load(Relaxed), Relaxed);
+        return Ok(index);
+    }
+    header.record_free.store(0, Relaxed);
+    let index = header.records_used.load(Relaxed);
+    if table.record(index).is_none() {
+        let full = |errno: Errno| match errno.0 {
+            libc::ENOSPC => Errno(libc::ENOMEM),
+            _ => errno,
+        };
+        let file = super::open::reopen(session)?;
+        grow(table, Part::Records, index, &file).map_err(full)?;
+    }
+    header.records_used.store(index + 1, Relaxed);
+    Ok(index)
+}
+
+/// Puts a record, which is in no chain, among the free ones.
+pub(super) fn put_free(table: Table, index: u32, record: &Record) {
+    let header = table.header();
+    record.word.store(0, Relaxed);
+    record.next.store(header.record_free.load(Relaxed), Relaxed);
+    header.record_free.store(index + 1, Relaxed);
+}
+
+/// Calls `keep` with each record of a segment, and frees those for which it returns false.
+fn retain(table: Table, entry: &Entry, mut keep: impl FnMut(u32, &Record) -> bool) {
+    let mut place = &entry.record;
+    for _ in 0..RECORDS {
+        let Some(index) = place.load(Relaxed).checked_sub(1) else {
+            return;
+        };
+        let record = table.record(index);
+        let Some(record) = record.filter(|record| belongs(record, entry)) else {
+            // The table is corrupted: the chain ends here.
+            place.store(0, Relaxed);
+            return;
+        };
+        if keep(index, record) {
+            place = &record.next;
+        } else {
+            place.store(record.next.load(Relaxed), Relaxed);
+            put_free(table, index, record);
+        }
+    }
+    place.store(0, Relaxed);
+}
+
+fn belongs(record: &Record, entry: &Entry) -> bool {
+    record.word.load(Relaxed) != 0 && record.id.load(Relaxed) == entry.id.load(Relaxed)
+}
+
+/// Frees all records of a segment.
+pub(super) fn free_all(table: Table, entry: &Entry) {
+    retain(table, entry, |_, _| false);
+}
+
+/// Frees one record of a segment, of an attachment that failed.
+pub(super) fn undo(table: Table, entry: &Entry, made: Made) {
+    retain(table, entry, |index, _| index != made.index);
+}
+
+/// Collects the records of the dead, and returns how many attachments there are.
+pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
+    if entry.record.load(Relaxed) == 0 {
+        return 0;
+    }
+    let file = session.open_segment(entry, libc::O_RDONLY).ok();
+    collect(session, entry, file.as_ref(), Whose::All)
+}
+
+/// Collects the records of other processes that are dead, before this process attaches the segment.
+pub(super) fn collect_others(session: &Session, entry: &'static Entry, file: &Descriptor) {
+    collect(session, entry, Some(file), Whose::Others);
+}
+
+fn collect(
+    session: &Session,
+    entry: &'static Entry,
+    file: Option<&Descriptor>,
+    whose: Whose,
+) -> u32 {
+    let mut count = 0;
+    retain(session.table, entry, |_, record| {
+        // Acquire: pairs with the release of a detach, whose time and process come first.
+        let word = record.word.load(Acquire);
+        if word & STATE == DETACHED {
+            return false;
+        }
+        let slot = record.slot.load(Relaxed);
+        let generation = record.slot_generation.load(Relaxed);
+        let is_own = slot == session.slot && generation == session.slot_generation;
+        let lives = whose == Whose::Others && is_own
+            || match file {
+                Some(file) => file.is_byte_locked(attachment_byte(word >> 2)) != Ok(false),
+                None => session.slot_lives(slot, generation),
+            };
+        if lives {
+            count += 1;
+        } else {
+            entry.last.store(record.process.load(Relaxed), Relaxed);
+            entry.detached.store(sys::seconds(), Relaxed);
+        }
+        lives
+    });
+    count
+}
+
+/// Marks an attachment as detached, without the table's lock: what was collected meanwhile has another word.
+pub(super) fn mark_detached(record: &Record, number: u64) {
+    let (attached, detached) = (number << 2 | ATTACHED, number << 2 | DETACHED);
+    // Release: pairs with the acquire in `collect`.
+    let _ = record
+        .word
+        .compare_exchange(attached, detached, Release, Relaxed);
+}
+
+/// Puts each record into the chain of its segment, and those without one among the free ones.
+pub(super) fn rebuild(table: Table) {
+    let header = table.header();
+    header.record_free.store(0, Relaxed);
+    let mut highest = header.attachments.load(Relaxed) & (u64::MAX >> 3);
+    for index in (0..table.records()).rev() {
+        let Some(record) = table.record(index) else {
+            continue;
+        };
+        let word = record.word.load(Relaxed);
+        let place = record.entry.load(Relaxed);
+        let entry = table
+            .entry(place)
+            .filter(|entry| entry.is(LIVE) && entry.id.load(Relaxed) == record.id.load(Relaxed));
+        match entry {
+            Some(entry) if matches!(word & STATE, ATTACHED | DETACHED) => {
+                highest = highest.max(word >> 2 & (u64::MAX >> 3));
+                record.next.store(entry.record.load(Relaxed), Relaxed);
+                entry.record.store(index + 1, Relaxed);
+            }
+            _ => put_free(table, index, record),
+        }
+    }
+    header.attachments.store(highest, Relaxed);
+}

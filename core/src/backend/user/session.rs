@@ -1,0 +1,131 @@
+//! A call in which this process holds the lock of the table.
+
+use super::{
+    layout::{ATTACHMENT_BYTE, Entry, SLOT_BYTE, SLOTS},
+    lock::{self, Taken},
+    open::{self, slot_lives},
+    process::Own,
+    repair,
+    table::Table,
+};
+use crate::sys::{Descriptor, Errno};
+use core::ops::{Deref, DerefMut};
+
+/// The lock of this process and the table's lock, held.
+pub(super) struct Session {
+    own: Own,
+    pub table: Table,
+}
+
+impl Session {
+    /// Takes both locks, and maps the table first if it is not mapped. With `current`, makes sure that the table is
+    /// the one in the directory now.
+    pub(super) fn begin(current: bool) -> Result<Session, Errno> {
+        let mut own = Own::lock();
+        let mut result = Session::lock(&mut own, current);
+        if let Err(Errno(libc::ESTALE)) = result {
+            result = Session::lock(&mut own, true);
+        }
+        match result {
+            Ok(table) => Ok(Session { own, table }),
+            Err(Errno(libc::ESTALE)) => Err(Errno(libc::EIDRM)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Goes on with the lock of this process that the caller holds. Gives it back on failure.
+    pub(super) fn with(mut own: Own) -> Result<Session, (Own, Errno)> {
+        match Session::lock(&mut own, false) {
+            Ok(table) => Ok(Session { own, table }),
+            Err(errno) => Err((own, errno)),
+        }
+    }
+
+    fn lock(own: &mut Own, current: bool) -> Result<Table, Errno> {
+        let table = open::table(own, current)?;
+        let header = table.header();
+        let mut file = None;
+        let lives = |slot: u32| {
+            if slot >= SLOTS {
+                return Ok(false);
+            }
+            if file.is_none() {
+                file = match open::reopen(own) {
+                    Ok(file) => Some(file),
+                    Err(Errno(libc::ESTALE)) => return Err(Errno(libc::ESTALE)),
+                    // In a chroot, or as another user: the holder may live.
+                    Err(_) => return Ok(true),
+                };
+            }
+            let file = file.as_ref().ok_or(Errno(libc::ESTALE))?;
+            file.is_byte_locked(SLOT_BYTE + u64::from(slot))
+        };
+        if lock::take(&header.lock, own.slot, lives)? == Taken::Recovered {
+            repair::rebuild(table);
+        }
+        Ok(table)
+    }
+
+    /// Releases the table's lock alone.
+    pub(super) fn into_own(self) -> Own {
+        lock::release(&self.table.header().lock);
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not used again, and not dropped.
+        unsafe { core::ptr::read(&this.own) }
+    }
+
+    /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns `ESTALE` if it is not the one that the entry was
+    /// made with.
+    pub(super) fn open_segment(&self, entry: &Entry, flags: i32) -> Result<Descriptor, Errno> {
+        use core::sync::atomic::Ordering::Relaxed;
+        let directory = self.own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
+        let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
+        let file = match Descriptor::open_file(path.as_c_str(), flags, 0) {
+            Err(Errno(libc::ENOENT | libc::ELOOP | libc::ENXIO)) => Err(Errno(libc::ESTALE)),
+            opened => opened,
+        }?;
+        let facts = file.facts()?;
+        let is_whole = facts.size >= entry.size.load(Relaxed);
+        let is_it = facts.is_regular() && facts.id.inode == entry.inode.load(Relaxed);
+        if is_it && is_whole && facts.links == 1 {
+            Ok(file)
+        } else {
+            Err(Errno(libc::ESTALE))
+        }
+    }
+
+    /// Returns whether the process lives that had a slot in a generation. One that cannot be asked about counts as live.
+    pub(super) fn slot_lives(&self, slot: u32, generation: u32) -> bool {
+        if slot == self.own.slot && generation == self.own.slot_generation {
+            return true;
+        }
+        open::reopen(&self.own)
+            .and_then(|file| slot_lives(self.table, &file, slot, generation))
+            .unwrap_or(true)
+    }
+}
+
+impl Deref for Session {
+    type Target = Own;
+
+    fn deref(&self) -> &Own {
+        &self.own
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Own {
+        &mut self.own
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        lock::release(&self.table.header().lock);
+    }
+}
+
+/// Returns the byte of a segment's file that an attachment locks.
+pub(super) fn attachment_byte(number: u64) -> u64 {
+    ATTACHMENT_BYTE + (number & (ATTACHMENT_BYTE - 1))
+}

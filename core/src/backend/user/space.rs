@@ -1,0 +1,52 @@
+//! Reserving space in files, so that no later access fails because the file system is full.
+
+use crate::sys::{self, Descriptor, Errno};
+
+/// How much is reserved at once. A signal ends `fallocate(2)` on some file systems and undoes its work, so that a large
+/// file would never get its space in a program with a fast timer.
+const STEP: u64 = 8 << 20;
+
+/// Reserves space for a range of a file. Returns `ENOSPC` if there is too little, and `ENOMEM` if the process may not
+/// write files that large (`RLIMIT_FSIZE`).
+pub(super) fn reserve(file: &Descriptor, start: u64, len: u64) -> Result<(), Errno> {
+    let end = start.checked_add(len).ok_or(Errno(libc::ENOMEM))?;
+    // Beyond this limit, the kernel would send SIGXFSZ.
+    if end > sys::file_size_limit() {
+        return Err(Errno(libc::ENOMEM));
+    }
+    let mut position = start;
+    while position < end {
+        let step = STEP.min(end - position);
+        match file.allocate(position, step) {
+            Ok(()) => position += step,
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write(file, position, end),
+            Err(errno) => return Err(translated(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Does the same on a file system that cannot reserve space, by writing zeroes. The range has never been used.
+fn write(file: &Descriptor, mut position: u64, end: u64) -> Result<(), Errno> {
+    static ZEROES: [u8; 4096] = [0; 4096];
+    while position < end {
+        let len = (end - position).min(ZEROES.len() as u64) as usize;
+        match file.write_at(&ZEROES[..len], position) {
+            Ok(0) => return Err(Errno(libc::ENOSPC)),
+            Ok(written) => position += written as u64,
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(translated(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Returns the error of `shmget(2)` that fits.
+fn translated(errno: Errno) -> Errno {
+    match errno.0 {
+        libc::ENOSPC | libc::EDQUOT => Errno(libc::ENOSPC),
+        libc::EFBIG => Errno(libc::ENOMEM),
+        _ => errno,
+    }
+}

@@ -1,0 +1,98 @@
+//! Mappings of files.
+
+use super::{Errno, errno::check, file::Descriptor};
+use core::ffi::{c_int, c_void};
+
+/// Where a mapping goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The kernel chooses.
+    Anywhere,
+    /// At an address at which nothing is mapped; `EEXIST` if something is.
+    Free(usize),
+    /// At an address, in place of what is mapped there.
+    Replacing(usize),
+}
+
+/// Maps a file from its start on, shared with other processes.
+///
+/// # Safety
+/// What `Place::Replacing` replaces must not be in use.
+pub unsafe fn map_file(
+    place: Place,
+    len: usize,
+    protection: c_int,
+    file: &Descriptor,
+) -> Result<*mut c_void, Errno> {
+    let (address, more) = match place {
+        Place::Anywhere => (0, 0),
+        Place::Free(address) => (address, libc::MAP_FIXED_NOREPLACE),
+        Place::Replacing(address) => (address, libc::MAP_FIXED),
+    };
+    // SAFETY: the caller's promise.
+    let start = check(unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            address,
+            len,
+            protection,
+            libc::MAP_SHARED | more,
+            file.number(),
+            0 as libc::c_long,
+        )
+    })? as usize;
+    if let Place::Free(wanted) = place
+        && start != wanted
+    {
+        // Linux before 4.17 takes the flag for a hint.
+        // SAFETY: the mapping was made above, and no other code knows of it.
+        unsafe { super::release(start as *mut c_void, len) };
+        return Err(Errno(libc::EEXIST));
+    }
+    Ok(start as *mut c_void)
+}
+
+/// Moves a mapping to an address, in place of what is mapped there, and makes it larger or smaller.
+///
+/// # Safety
+/// The mapping must be the caller's, and what is replaced must not be in use, except by code that finds the same
+/// there.
+pub unsafe fn move_mapping(
+    from: *mut c_void,
+    len: usize,
+    new_len: usize,
+    to: *mut c_void,
+) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mremap,
+            from,
+            len,
+            new_len,
+            libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+            to,
+        )
+    })
+    .map(drop)
+}
+
+/// Maps address space that cannot be accessed, in place of what is mapped there.
+///
+/// # Safety
+/// What is replaced must not be in use.
+pub unsafe fn map_nothing(address: *mut c_void, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            address,
+            len,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+            -1,
+            0 as libc::c_long,
+        )
+    })
+    .map(drop)
+}
