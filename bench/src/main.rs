@@ -5,12 +5,14 @@
 //! | `shmkey-bench` | the functions beside the bare calls below them |
 //! | `shmkey-bench sync` | the objects beside those of other libraries |
 //! | `shmkey-bench locks` | hand-over, idle waiters, and failed tries, beside pthread's and POSIX' locks |
+//! | `shmkey-bench backends` | the user backend beside the kernel's System V shared memory |
 //! | `shmkey-bench list` | the command's list of 4,000 segments beside `lsipc` and `ipcs` |
 //! | `shmkey-bench syscalls` | the system calls that the fast paths make: none |
 //!
 //! `cargo run --release -p shmkey-bench -- sync` measures the peers that build quickly, and
 //! `cargo run --release -p shmkey-bench --features peers,aeron -- sync` all of them. Cargo.toml says what each needs.
 
+mod backends;
 mod calls;
 mod dropin;
 mod latest;
@@ -42,6 +44,7 @@ const USAGE: &str = "\
 usage: shmkey-bench [calls]              the functions beside bare calls
        shmkey-bench sync [OPTIONS]       Ring, Latest, Mutex and Semaphore beside their peers
        shmkey-bench locks [OPTIONS]      Mutex, Semaphore, RwLock, Condvar: hand-over, waiting, and failed tries
+       shmkey-bench backends             the user backend beside the kernel's System V shared memory
        shmkey-bench list                 the list of 4,000 segments beside lsipc's and ipcs' (needs root)
        shmkey-bench syscalls             the system calls on the fast paths (needs strace)
        shmkey-bench placement            how near the two CPUs are, once a second
@@ -71,6 +74,9 @@ fn main() -> ExitCode {
 
 enum Command {
     Help,
+    Backends,
+    /// What `Backends` starts for each backend.
+    BackendWorker,
     Calls,
     List,
     Locks(Locks),
@@ -94,6 +100,8 @@ impl Command {
             None => Command::Calls,
             Some(Short('h') | Long("help")) => Command::Help,
             Some(Value(name)) => match name.to_str() {
+                Some("backends") => Command::Backends,
+                Some(backends::worker::HIDDEN) => Command::BackendWorker,
                 Some("calls") => Command::Calls,
                 Some("list") => Command::List,
                 Some("locks") => return Ok(Command::Locks(Locks::parse(arguments)?)),
@@ -116,6 +124,8 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Command::Help => print!("{USAGE}"),
+            Command::Backends => backends::print()?,
+            Command::BackendWorker => backends::worker::work()?,
             Command::Calls => calls::print()?,
             Command::List => listing::print()?,
             Command::Locks(locks) => locks.print()?,

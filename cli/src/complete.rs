@@ -4,16 +4,37 @@
 //! that has the segment attached.
 
 use crate::{
+    backend::{self, Choice},
     facts::{Facts, Look},
     list::Kind,
     words,
 };
+use clap::ValueEnum;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use shmkey::Key;
 use std::{collections::BTreeSet, env, ffi::OsStr, fs, os::unix::fs::PermissionsExt};
 
 /// The variable that the scripts for shells set.
 pub const VARIABLE: &str = "SHMKEY_COMPLETE";
+
+/// Offers the segments of the backend that the command line names.
+pub fn choose_backend() {
+    if env::var_os(VARIABLE).is_none() {
+        return;
+    }
+    let words = env::args_os().filter_map(|word| word.into_string().ok());
+    let words: Vec<String> = words.collect();
+    for (place, word) in words.iter().enumerate() {
+        let value = match word.strip_prefix("--backend") {
+            Some("") => words.get(place + 1).map(String::as_str),
+            Some(value) => value.strip_prefix('='),
+            None => None,
+        };
+        if let Some(Ok(choice)) = value.map(|value| Choice::from_str(value, false)) {
+            backend::choose(choice);
+        }
+    }
+}
 
 /// Completes ids, keys and names of segments; after `--semaphores` or `--messages`, ids and keys of these.
 pub fn segments() -> ArgValueCandidates {

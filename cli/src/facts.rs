@@ -1,7 +1,8 @@
-//! The segments of this IPC namespace, with what the kernel and `/proc` show of them.
+//! The segments of this namespace, with what the kernel and `/proc` show of them.
 
 use crate::{
     attached::{Attached, Attachments},
+    backend as namespace,
     objects::{self, Seen},
     process::{self, Census, Named},
 };
@@ -120,13 +121,14 @@ impl Fact {
     fn new(
         status: Status,
         attached: Vec<Attached>,
-        memory: Option<(u64, u64)>,
+        memory: Option<(u64, Option<u64>)>,
         census: &mut Census,
     ) -> Fact {
         let creator = census.at(status.cpid, status.changed_at);
         let last_use = status.attached_at.max(status.detached_at);
         let last = last_use.map(|_| census.at(status.lpid, last_use));
         let (resident, swapped) = memory.unzip();
+        let swapped = swapped.flatten();
         Fact {
             idle: last_use.and_then(|time| time.elapsed().ok()),
             status,
@@ -255,11 +257,15 @@ pub fn is_ours(status: &Status) -> bool {
 
 /// Returns how many bytes of a segment are swapped out; `None` if the kernel does not show it.
 pub fn swapped(id: i32) -> Option<u64> {
-    memory_use().get(&id).map(|&(_, swapped)| swapped)
+    memory_use().get(&id).and_then(|&(_, swapped)| swapped)
 }
 
-/// Returns how many bytes of each segment are in memory and swapped out, by id.
-pub fn memory_use() -> HashMap<i32, (u64, u64)> {
+/// Returns how many bytes of each segment are in memory and swapped out, by id. A file does not show the latter.
+pub fn memory_use() -> HashMap<i32, (u64, Option<u64>)> {
+    if namespace::is_user() {
+        let space = namespace::space();
+        return space.map(|(id, bytes)| (id, (bytes, None))).collect();
+    }
     let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let mut lines = text.lines();
     let names: Vec<&str> = lines
@@ -277,7 +283,7 @@ pub fn memory_use() -> HashMap<i32, (u64, u64)> {
             let number = |column: usize| fields.get(column)?.parse::<u64>().ok();
             Some((
                 i32::try_from(number(id)?).ok()?,
-                (number(rss)?, number(swap)?),
+                (number(rss)?, number(swap)),
             ))
         })
         .collect()

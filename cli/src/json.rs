@@ -2,6 +2,7 @@
 //! `cli/man/list.md`.
 
 use crate::{
+    backend::Namespace,
     facts::{Fact, Facts},
     others::Entry,
     process::{self, Named},
@@ -39,8 +40,10 @@ struct Joined<A, B> {
 }
 
 #[derive(Serialize)]
-struct List<A, B> {
+struct List<A, B, N> {
     schema: u32,
+    #[serde(flatten)]
+    namespace: N,
     #[serde(flatten)]
     segments: Option<A>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +79,7 @@ pub fn list(
     let others = |all: Option<Vec<Entry>>| all.map(|all| all.iter().map(other).collect());
     line(&List {
         schema: 1,
+        namespace: namespace(),
         segments: segments.map(|(facts, totals)| {
             object! {
                 segments: facts.segments.iter().map(segment).collect::<Vec<_>>(),
@@ -92,6 +96,16 @@ pub fn list(
         semaphores: others(semaphores),
         messages: others(messages),
     })
+}
+
+/// Returns which namespace the segments are in.
+pub fn namespace() -> impl Serialize {
+    let namespace = Namespace::current();
+    object! {
+        backend: namespace.backend(),
+        directory: namespace.directory().map(|path| path.to_string_lossy().into_owned()),
+        ipc_namespace: namespace.ipc(),
+    }
 }
 
 /// Returns a value as one line of JSON.

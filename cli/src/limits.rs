@@ -1,6 +1,7 @@
-//! `shmkey limits`: what the kernel allows of System V IPC, and how much of that is in use.
+//! `shmkey limits`: how much System V IPC may be used, and how much is in use.
 
 use crate::{
+    backend::Namespace,
     columns::Form,
     json::{self, object},
     output::{self, Failure},
@@ -46,8 +47,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let all = [segments(), semaphores(), messages()].map(Result::ok);
     if options.json {
         let [segments, semaphores, messages] = all.map(|rows| rows.as_deref().map(values));
-        let all =
-            object! { schema: 1, segments: segments, semaphores: semaphores, messages: messages };
+        let namespace = Namespace::current();
+        let all = object! {
+            schema: 1,
+            backend: namespace.backend(),
+            directory: namespace.directory().map(|path| path.to_string_lossy().into_owned()),
+            ipc_namespace: namespace.ipc(),
+            segments: segments,
+            semaphores: semaphores,
+            messages: messages,
+        };
         return output::print(&json::line(&all));
     }
     let form = Form {
@@ -71,7 +80,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         left("name", 0),
     ];
     let lines = table::lines(&columns, &rows, output::width());
-    output::print(&(lines.join("\n") + "\n"))
+    let segments = format!("Backend of the segments: {}.", Namespace::current());
+    output::print(&(lines.join("\n") + "\n\n" + &output::note(&segments)))
 }
 
 /// Returns the numbers of some rows, by name.

@@ -2,6 +2,7 @@
 //! have them attached, and creates, fills, watches and removes them. Locks mutexes, and uses other objects in segments.
 
 mod attached;
+mod backend;
 mod change;
 mod child;
 mod columns;
@@ -50,6 +51,12 @@ use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
 #[derive(Parser)]
 #[command(name = "shmkey", version, after_help = AFTER, subcommand_help_heading = "Commands")]
 struct Arguments {
+    /// Where the segments are
+    ///
+    /// auto takes the kernel if it provides System V shared memory, and else the directory SHMKEY_DIR. Without this
+    /// option, the variable SHMKEY_BACKEND decides. Semaphore arrays and message queues are always the kernel's.
+    #[arg(long, global = true, value_name = "WHERE", value_enum)]
+    backend: Option<backend::Choice>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -135,10 +142,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    complete::choose_backend();
     CompleteEnv::with_factory(Arguments::command)
         .var(complete::VARIABLE)
         .complete();
-    let done = match Arguments::parse_from(with_command(env::args_os().collect())).command {
+    let arguments = Arguments::parse_from(with_command(env::args_os().collect()));
+    if let Some(backend) = arguments.backend {
+        backend::choose(backend);
+    }
+    if let Err(failure) = backend::check() {
+        return failure.report();
+    }
+    let done = match arguments.command {
         None => list::run(&list::Options::default()),
         Some(Command::List(options)) => list::run(&options),
         Some(Command::Show(options)) => show::run(&options),
@@ -166,19 +181,24 @@ fn main() -> ExitCode {
 }
 
 /// Puts the command first: `shmkey --json show 7` is `shmkey show --json 7`, and options without a command are those
-/// of `list`.
+/// of `list`. `--backend` stays before it.
 fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_option = |place: usize| -> bool {
-        let argument = arguments.get(place);
-        argument.is_some_and(|argument| argument.as_bytes().starts_with(b"-"))
-    };
+    let is_option = |argument: &OsString| argument.as_bytes().starts_with(b"-");
+    let mut first = 1;
+    while let Some(argument) = arguments.get(first) {
+        first += match argument.as_bytes() {
+            b"--backend" => 2,
+            other if other.starts_with(b"--backend=") => 1,
+            _ => break,
+        };
+    }
     let own = ["-h", "--help", "-V", "--version"];
-    match arguments.get(1) {
-        Some(first) if first == "--json" && arguments.len() > 2 && !is_option(2) => {
-            arguments.swap(1, 2);
+    match (arguments.get(first), arguments.get(first + 1)) {
+        (Some(json), Some(command)) if json == "--json" && !is_option(command) => {
+            arguments.swap(first, first + 1);
         }
-        Some(first) if is_option(1) && !own.iter().any(|option| first == option) => {
-            arguments.insert(1, "list".into());
+        (Some(option), _) if is_option(option) && !own.iter().any(|own| option == own) => {
+            arguments.insert(first, "list".into());
         }
         _ => {}
     }
@@ -199,6 +219,14 @@ mod tests {
             ("-q --orphans", "list -q --orphans"),
             ("--help", "--help"),
             ("show --json 7", "show --json 7"),
+            ("--backend user", "--backend user"),
+            ("--backend user --json", "--backend user list --json"),
+            (
+                "--backend=user --json show 7",
+                "--backend=user show --json 7",
+            ),
+            ("--json --backend user", "list --json --backend user"),
+            ("list --backend user", "list --backend user"),
         ] {
             let words = |text: &str| -> Vec<OsString> {
                 let all = ["shmkey"].into_iter().chain(text.split_whitespace());

@@ -1,6 +1,7 @@
 //! What stands below the table of `shmkey list`.
 
 use crate::{
+    backend::Namespace,
     facts::{Fact, Facts, Look},
     json,
     list::Filter,
@@ -9,7 +10,7 @@ use crate::{
 use shmkey_core::backend::Limits;
 use std::collections::BTreeSet;
 
-/// Returns the number of segments, the limits, the orphans, and what could not be found out.
+/// Returns the number of segments, where they are, the limits, the orphans, and what could not be found out.
 pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String {
     let mut text = String::new();
     let (all, shown) = (totals.segments, facts.segments.len() as u64);
@@ -20,6 +21,7 @@ pub fn summary(facts: &Facts, totals: &json::Totals, filter: &Filter) -> String 
         _ if all == shown => format!("{segments}, {size}.\n"),
         _ => format!("{shown} of {segments}; all of them have {size} together.\n"),
     };
+    text += &output::note(&format!("Backend: {}.", Namespace::current()));
     let limits = limits(facts, totals);
     if !limits.is_empty() {
         text += &output::note(&format!("Limits: {}.", limits.join("; ")));
