@@ -5,7 +5,7 @@
 //! table with the medians of several turns. Each sender copies a message out of a buffer of its own, and each receiver
 //! into one.
 
-#[path = "../tests/support/machines.rs"]
+#[path = "../tests/network/machines.rs"]
 #[allow(dead_code)] // the tests use more of it
 mod machines;
 mod sides;

@@ -55,7 +55,7 @@ impl Network {
         info!(zid = %session.zid(), "connected to Zenoh");
         Ok(Network {
             session,
-            instance: RandomState::new().hash_one(std::process::id()) >> 1,
+            instance: RandomState::new().hash_one(std::process::id()) >> 2,
             host: options.name.clone(),
             counters: AllCounters::default(),
         })
@@ -172,7 +172,7 @@ fn config(options: &Options) -> Result<Config, Failure> {
 }
 
 /// What differs from Zenoh's own defaults, without a file.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 5] = [
     // A bridge connects where it is told to, and is not found by others.
     ("scouting/multicast/enabled", "false"),
     // Packets are written by the thread that has made them, without a queue of Zenoh between.
@@ -180,8 +180,10 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("transport/unicast/qos/enabled", "false"),
     // A link that is cut is noticed, and made again, within seconds.
     ("transport/link/tx/lease", "4000"),
-    ("connect/retry/period_init_ms", "250"),
-    ("connect/retry/period_max_ms", "2000"),
+    (
+        "connect/retry",
+        "{ period_init_ms: 250, period_max_ms: 2000, period_increase_factor: 2 }",
+    ),
 ];
 
 fn key(name: &str, direction: &str, instance: u64) -> Result<String, Failure> {
