@@ -1,0 +1,218 @@
+//! What has arrived from one publishing bridge: the order of its messages.
+
+use crate::wire::{Header, What};
+use std::time::Instant;
+
+/// What to do with a packet of messages.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Deliver it, without its first messages: so many were delivered before.
+    Next(usize),
+    /// Deliver this message, whose last part has arrived.
+    Whole(Vec<u8>),
+    /// Nothing: a part that is not the last, or messages that have arrived before.
+    Nothing,
+    /// Nothing, and ask the publisher to send again.
+    Gap,
+    /// It claims what cannot be.
+    Malformed(&'static str),
+}
+
+/// A publishing bridge.
+#[derive(Debug)]
+pub struct Origin {
+    /// The name of its machine.
+    pub name: String,
+    /// The number of the message that is expected next.
+    pub expects: u64,
+    /// The number of the first message that is not delivered.
+    pub delivered: u64,
+    /// The round of the last packet.
+    pub round: u64,
+    /// Whether messages are lacking.
+    pub lacks: bool,
+    /// Whether no want was sent yet.
+    pub is_new: bool,
+    /// The version of the last value: of another machine, so each bridge has its own.
+    version: u64,
+    /// The bytes delivered since the last acknowledgement.
+    pub unacknowledged: usize,
+    /// When the last packet arrived.
+    pub seen: Instant,
+    /// The beginning of a message whose parts arrive.
+    part: Vec<u8>,
+}
+
+impl Origin {
+    /// Returns a bridge of which a message with this number is expected first.
+    #[must_use]
+    pub fn new(name: String, expects: u64, now: Instant) -> Origin {
+        Origin {
+            name,
+            expects,
+            delivered: expects,
+            round: 0,
+            lacks: false,
+            is_new: true,
+            version: 0,
+            unacknowledged: 0,
+            seen: now,
+            part: Vec::new(),
+        }
+    }
+
+    /// Takes an offer, which follows all packets before it. Returns how many messages are lost for ever, because the
+    /// publisher no longer has them.
+    pub fn offer(&mut self, offer: &Header, now: Instant) -> u64 {
+        self.seen = now;
+        self.round = offer.round;
+        let lost = offer.other.saturating_sub(self.expects);
+        if lost > 0 {
+            self.part.clear();
+            self.expects = offer.other;
+        }
+        self.lacks = self.expects < offer.number;
+        lost
+    }
+
+    /// Takes a packet of messages, none of which is longer than `longest`.
+    pub fn arrive(&mut self, header: &Header, body: &[u8], longest: u64, now: Instant) -> Arrival {
+        self.seen = now;
+        self.round = header.round;
+        if header.number > self.expects {
+            self.lacks = true;
+            return Arrival::Gap;
+        }
+        if header.what == What::Part {
+            return self.part(header, body, longest);
+        }
+        let end = header.number + header.other;
+        if end <= self.expects {
+            return Arrival::Nothing;
+        }
+        self.part.clear();
+        let known = self.expects - header.number;
+        self.expects = end;
+        self.lacks = false;
+        Arrival::Next(known as usize)
+    }
+
+    /// Returns whether a value, which begins with its version, is newer than the last one.
+    pub fn is_newer(&mut self, value: Option<&&[u8]>) -> bool {
+        let version = value.and_then(|value| value.first_chunk()).copied();
+        let version = version.map_or(0, u64::from_le_bytes);
+        let is_newer = version > self.version;
+        self.version = self.version.max(version);
+        is_newer
+    }
+
+    fn part(&mut self, header: &Header, body: &[u8], longest: u64) -> Arrival {
+        let (offset, len) = (header.other, header.third);
+        if len > longest || offset + body.len() as u64 > len || body.is_empty() {
+            return Arrival::Malformed("a part that is not inside a message of this object");
+        }
+        if header.number < self.expects {
+            return Arrival::Nothing;
+        }
+        if offset == 0 {
+            self.part.clear(); // it is sent again from the beginning
+        }
+        let has = self.part.len() as u64;
+        if offset != has {
+            self.lacks = offset > has;
+            return if self.lacks {
+                Arrival::Gap
+            } else {
+                Arrival::Nothing
+            };
+        }
+        self.part.extend_from_slice(body);
+        if (self.part.len() as u64) < len {
+            return Arrival::Nothing;
+        }
+        self.expects += 1;
+        self.lacks = false;
+        Arrival::Whole(std::mem::take(&mut self.part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin() -> (Origin, Instant) {
+        let now = Instant::now();
+        (Origin::new("there".to_owned(), 10, now), now)
+    }
+
+    fn packet(number: u64, count: u64) -> Header {
+        let mut header = Header::new(What::Messages, 1);
+        (header.number, header.other) = (number, count);
+        header
+    }
+
+    fn part(offset: u64, len: u64) -> Header {
+        let mut header = Header::new(What::Part, 1);
+        (header.number, header.other, header.third) = (10, offset, len);
+        header
+    }
+
+    #[test]
+    fn messages_are_delivered_in_order_and_once() {
+        let (mut origin, now) = origin();
+        let mut arrive = |number, count| origin.arrive(&packet(number, count), &[], 100, now);
+        assert_eq!(arrive(10, 2), Arrival::Next(0));
+        assert_eq!(arrive(10, 2), Arrival::Nothing);
+        assert_eq!(arrive(13, 1), Arrival::Gap);
+        assert_eq!(arrive(11, 3), Arrival::Next(1));
+        assert_eq!(arrive(14, 1), Arrival::Next(0));
+    }
+
+    #[test]
+    fn an_offer_shows_what_is_lacking_and_what_is_lost() {
+        let (mut origin, now) = origin();
+        let mut offer = |base, next| {
+            let mut header = Header::new(What::Offer, 1);
+            (header.number, header.other) = (next, base);
+            (origin.offer(&header, now), origin.expects, origin.lacks)
+        };
+        assert_eq!(offer(5, 10), (0, 10, false));
+        assert_eq!(offer(8, 12), (0, 10, true));
+        assert_eq!(offer(13, 15), (3, 13, true));
+        assert_eq!(offer(15, 15), (2, 15, false));
+    }
+
+    #[test]
+    fn the_parts_of_a_message_are_put_together() {
+        let (mut origin, now) = origin();
+        let mut arrive = |offset, body: &[u8]| origin.arrive(&part(offset, 5), body, 100, now);
+        assert_eq!(arrive(0, b"he"), Arrival::Nothing);
+        assert_eq!(arrive(4, b"o"), Arrival::Gap);
+        assert_eq!(arrive(0, b"hel"), Arrival::Nothing);
+        assert_eq!(arrive(3, b"lo"), Arrival::Whole(b"hello".to_vec()));
+        assert_eq!(arrive(3, b"lo"), Arrival::Nothing);
+    }
+
+    #[test]
+    fn a_value_with_an_older_version_is_not_newer() {
+        let (mut origin, _) = origin();
+        let mut is_newer = |version: u64| origin.is_newer(Some(&&version.to_le_bytes()[..]));
+        assert!(is_newer(1) && is_newer(3));
+        assert!(!is_newer(3) && !is_newer(2));
+        assert!(is_newer(1 << 48));
+    }
+
+    #[test]
+    fn parts_that_are_not_inside_a_message_are_refused() {
+        let (mut origin, now) = origin();
+        for (offset, len, body) in [
+            (0, 101, &b"x"[..]),
+            (4, 5, b"xy"),
+            (0, 5, b""),
+            (1 << 62, 5, b"x"),
+        ] {
+            let arrival = origin.arrive(&part(offset, len), body, 100, now);
+            assert!(matches!(arrival, Arrival::Malformed(_)), "{arrival:?}");
+        }
+    }
+}

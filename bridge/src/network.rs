@@ -1,0 +1,235 @@
+//! The session with Zenoh, and the keys of objects.
+//!
+//! | key | who puts packets there |
+//! |---|---|
+//! | `shmkey/1/NAME/from/INSTANCE` | the publishing bridge with this instance: offers and messages |
+//! | `shmkey/1/NAME/to/INSTANCE` | bridges that subscribe: what they want of it, and have delivered |
+//!
+//! So access control by Zenoh's configuration can allow a machine to publish an object, to subscribe to it, or neither.
+//! In NAME, each byte other than an ASCII letter, digit, `-`, `_` or `.` is written as `%` and two hexadecimal digits.
+
+use crate::{Failure, counters::AllCounters, options::Options};
+use bytes::Bytes;
+use std::{collections::hash_map::RandomState, fmt::Write, fs, hash::BuildHasher};
+use tracing::{debug, info};
+use zenoh::{
+    Config, Session, Wait,
+    bytes::ZBytes,
+    pubsub::{Publisher, Subscriber},
+    qos::CongestionControl,
+    sample::Locality,
+};
+
+/// The session with Zenoh, and what the bridge says of itself.
+#[derive(Clone)]
+pub struct Network {
+    session: Session,
+    /// The instance of this bridge: a random number.
+    pub instance: u64,
+    /// The name of this machine.
+    pub host: String,
+    /// The counters of all objects.
+    pub counters: AllCounters,
+}
+
+/// A key under which to put packets.
+pub struct Channel {
+    publisher: Publisher<'static>,
+    /// Of the packets that come back.
+    _answers: Option<Subscription>,
+}
+
+/// A subscription, which ends when it is dropped.
+pub struct Subscription {
+    _subscriber: Subscriber<()>,
+}
+
+impl Network {
+    /// Opens a session. It connects, and connects again after each failure, by itself.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or an address to listen at is not free.
+    pub fn open(options: &Options) -> Result<Network, Failure> {
+        let config = config(options)?;
+        let session = zenoh::open(config).wait()?;
+        info!(zid = %session.zid(), "connected to Zenoh");
+        Ok(Network {
+            session,
+            instance: RandomState::new().hash_one(std::process::id()) >> 2,
+            host: options.name.clone(),
+            counters: AllCounters::default(),
+        })
+    }
+
+    /// Returns the channel of an object that this bridge publishes. The answers go to a closure, in threads of Zenoh.
+    ///
+    /// # Errors
+    /// Those of Zenoh.
+    pub fn publisher(
+        &self,
+        name: &str,
+        answer: impl Fn(&[u8]) + Send + Sync + 'static,
+    ) -> Result<Channel, Failure> {
+        let answers = self
+            .session
+            .declare_subscriber(key(name, "to", self.instance)?);
+        let answers = answers.callback(move |sample| answer(&sample.payload().to_bytes()));
+        let answers = Subscription {
+            _subscriber: answers.allowed_origin(Locality::Remote).wait()?,
+        };
+        self.channel(key(name, "from", self.instance)?, Some(answers))
+    }
+
+    /// Returns a channel to a publishing bridge.
+    ///
+    /// # Errors
+    /// Those of Zenoh.
+    pub fn to_publisher(&self, name: &str, instance: u64) -> Result<Channel, Failure> {
+        self.channel(key(name, "to", instance)?, None)
+    }
+
+    /// Subscribes to what other bridges publish under this name. Packets go to a closure, in threads of Zenoh, with the
+    /// instance that their key names.
+    ///
+    /// # Errors
+    /// Those of Zenoh.
+    pub fn subscriber(
+        &self,
+        name: &str,
+        take: impl Fn(Option<u64>, &ZBytes) + Send + Sync + 'static,
+    ) -> Result<Subscription, Failure> {
+        let subscriber = self
+            .session
+            .declare_subscriber(format!("{}/from/*", prefix(name)?));
+        let subscriber = subscriber.callback(move |sample| {
+            let instance = sample.key_expr().as_str().rsplit('/').next();
+            let instance = instance.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            take(instance, sample.payload());
+        });
+        Ok(Subscription {
+            _subscriber: subscriber.allowed_origin(Locality::Remote).wait()?,
+        })
+    }
+
+    /// Ends the session.
+    pub fn close(self) {
+        if let Err(why) = self.session.close().wait() {
+            debug!("ending the session: {why}");
+        }
+    }
+
+    fn channel(&self, key: String, answers: Option<Subscription>) -> Result<Channel, Failure> {
+        let publisher = self.session.declare_publisher(key);
+        // Express: not held back to be sent together with later ones, because packets are made of all that there is.
+        let publisher = publisher
+            .congestion_control(CongestionControl::Block)
+            .express(true);
+        Ok(Channel {
+            publisher: publisher.allowed_destination(Locality::Remote).wait()?,
+            _answers: answers,
+        })
+    }
+}
+
+impl Channel {
+    /// Sends a packet. Waits while the link is full. If it is lost, its receiver finds that out by the next one.
+    pub fn put(&self, packet: Bytes) {
+        if let Err(why) = self.publisher.put(packet).wait() {
+            debug!(key = %self.publisher.key_expr(), "a packet is lost: {why}");
+        }
+    }
+}
+
+/// Returns the configuration of Zenoh: from a file, or of what the options say.
+fn config(options: &Options) -> Result<Config, Failure> {
+    let mut config = match &options.config {
+        Some(file) => {
+            fs::metadata(file).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+            Config::from_file(file)?
+        }
+        None => {
+            let mut config = Config::default();
+            for (key, value) in DEFAULTS {
+                config.insert_json5(key, value)?;
+            }
+            config
+        }
+    };
+    let mut set = |key, value: String| config.insert_json5(key, &value);
+    if let Some(mode) = &options.mode {
+        set("mode", format!("{mode:?}"))?;
+    }
+    if !options.connect.is_empty() {
+        set("connect/endpoints", format!("{:?}", options.connect))?;
+        // A machine that is not there yet is no reason to fail.
+        set("connect/timeout_ms", "-1".to_owned())?;
+        set("connect/exit_on_failure", "false".to_owned())?;
+    }
+    if !options.listen.is_empty() || options.config.is_none() {
+        set("listen/endpoints", format!("{:?}", options.listen))?;
+    }
+    Ok(config)
+}
+
+/// What differs from Zenoh's own defaults, without a file.
+const DEFAULTS: [(&str, &str); 5] = [
+    // A bridge connects where it is told to, and is not found by others.
+    ("scouting/multicast/enabled", "false"),
+    // Packets are written by the thread that has made them, without a queue of Zenoh between.
+    ("transport/unicast/lowlatency", "true"),
+    ("transport/unicast/qos/enabled", "false"),
+    // A link that is cut is noticed, and made again, within seconds.
+    ("transport/link/tx/lease", "4000"),
+    (
+        "connect/retry",
+        "{ period_init_ms: 250, period_max_ms: 2000, period_increase_factor: 2 }",
+    ),
+];
+
+fn key(name: &str, direction: &str, instance: u64) -> Result<String, Failure> {
+    Ok(format!("{}/{direction}/{instance:016x}", prefix(name)?))
+}
+
+/// Returns the beginning of the keys of an object.
+///
+/// # Errors
+/// If the name is empty.
+pub fn prefix(name: &str) -> Result<String, Failure> {
+    if name.is_empty() {
+        return Err(Failure("a name is empty".to_owned()));
+    }
+    let mut key = "shmkey/1/".to_owned();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            key.push(byte.into());
+        } else {
+            let _ = write!(key, "%{byte:02x}"); // to a string: it does not fail
+        }
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_characters_that_zenoh_allows() {
+        assert_eq!(prefix("orders-1_a.b").unwrap(), "shmkey/1/orders-1_a.b");
+        assert_eq!(
+            prefix("a/*#$? ä").unwrap(),
+            "shmkey/1/a%2f%2a%23%24%3f%20%c3%a4"
+        );
+        assert!(prefix("").is_err());
+        for name in ["a/b", "**", "$*", "é"] {
+            let key = key(name, "from", 7).unwrap();
+            assert!(zenoh::key_expr::KeyExpr::new(key).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let options = Options::of(["--publish", "a", "--listen", "tcp/127.0.0.1:0"]).unwrap();
+        assert!(config(&options).is_ok());
+    }
+}

@@ -1,0 +1,82 @@
+//! The buffers of packets: filled from an object, handed to Zenoh without copying, and used again.
+
+use crate::wire::{HEADER, Header, MOST, ROOM};
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
+
+/// The length of a buffer: a header, messages and their lengths.
+const LEN: usize = HEADER + ROOM + 4 * MOST;
+
+/// Buffers that are free.
+#[derive(Clone, Default)]
+pub struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
+
+/// A buffer, in which a packet is made.
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    /// The length of the packet.
+    len: usize,
+    pool: Pool,
+}
+
+impl Pool {
+    /// Returns a free buffer, or a new one.
+    #[must_use]
+    pub fn take(&self) -> Buffer {
+        let free = self.free().pop();
+        Buffer {
+            bytes: free.unwrap_or_else(|| vec![0; LEN].into_boxed_slice()),
+            len: 0,
+            pool: self.clone(),
+        }
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Box<[u8]>>> {
+        crate::lock(&self.0)
+    }
+}
+
+impl Buffer {
+    /// Returns the room for the bytes of messages.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[HEADER..HEADER + ROOM]
+    }
+
+    /// Makes a packet of a header, the bytes that are in the room, and the lengths of messages.
+    #[must_use]
+    pub fn messages(mut self, header: &Header, lengths: &[usize]) -> Bytes {
+        header.write(&mut self.bytes);
+        let mut end = HEADER + lengths.iter().sum::<usize>();
+        for &len in lengths {
+            self.bytes[end..end + 4].copy_from_slice(&(len as u32).to_le_bytes());
+            end += 4;
+        }
+        self.len = end;
+        Bytes::from_owner(self)
+    }
+
+    /// Makes a packet of a header and these bytes, at most [`ROOM`].
+    #[must_use]
+    pub fn part(mut self, header: &Header, part: &[u8]) -> Bytes {
+        header.write(&mut self.bytes);
+        self.room()[..part.len()].copy_from_slice(part);
+        self.len = HEADER + part.len();
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // As many as a window of packets has by default; more are not kept.
+        let mut free = self.pool.free();
+        if free.len() < 32 {
+            free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}

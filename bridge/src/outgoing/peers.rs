@@ -1,0 +1,250 @@
+//! The bridges that want an object, and what each has delivered.
+
+use crate::wire::{Header, LACKS};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// The largest number of bridges that want the same object.
+const MOST: usize = 64;
+/// How long a bridge that gets the messages alone must be silent before another one takes its place.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// What a want means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A bridge that was known.
+    Known,
+    /// A bridge that gets messages from now on.
+    Joined,
+    /// A bridge that gets none, for this reason.
+    Refused(String),
+}
+
+/// The bridges that want an object.
+#[derive(Debug)]
+pub struct Peers {
+    peers: HashMap<u64, Peer>,
+    /// Whether one bridge at a time gets the messages.
+    for_one: bool,
+    timeout: Duration,
+    /// What the only bridge had delivered when it ended.
+    left_at: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    name: String,
+    /// The number of the message that it expects next.
+    expects: u64,
+    /// The number of the first message that it has not delivered.
+    delivered: u64,
+    /// The round in which it found that it lacks messages.
+    lacks: Option<u64>,
+    seen: Instant,
+}
+
+impl Peers {
+    /// Returns no bridges. One that is silent for this long is dropped, unless it is the only one to get the messages.
+    #[must_use]
+    pub fn new(for_one: bool, timeout: Duration) -> Peers {
+        Peers {
+            peers: HashMap::new(),
+            for_one,
+            timeout,
+            left_at: None,
+        }
+    }
+
+    /// Takes a want, whose numbers must be at most `next`, the number of the next message.
+    pub fn want(&mut self, want: &Header, name: &str, next: u64, now: Instant) -> Answer {
+        if want.number > next || want.other > want.number {
+            let text = format!(
+                "it claims to have message {} of {next}",
+                want.number.max(want.other)
+            );
+            return Answer::Refused(text);
+        }
+        let is_known = self.peers.contains_key(&want.from);
+        if !is_known && let Some(why) = self.has_no_place(now) {
+            return Answer::Refused(why);
+        }
+        let peer = self.peers.entry(want.from).or_insert_with(|| Peer {
+            name: name.to_owned(),
+            expects: want.number,
+            delivered: want.other,
+            lacks: None,
+            seen: now,
+        });
+        peer.expects = want.number;
+        peer.delivered = peer.delivered.max(want.other);
+        peer.lacks = (want.flags & LACKS != 0).then_some(want.round);
+        peer.seen = now;
+        if is_known {
+            Answer::Known
+        } else {
+            Answer::Joined
+        }
+    }
+
+    /// Returns why another bridge cannot join. Makes a place for it where a silent one has it.
+    fn has_no_place(&mut self, now: Instant) -> Option<String> {
+        if !self.for_one {
+            return (self.peers.len() >= MOST).then(|| format!("{MOST} bridges have it already"));
+        }
+        let (&instance, peer) = self.peers.iter().next()?;
+        if now.duration_since(peer.seen) < SILENT {
+            return Some(format!(
+                "one bridge gets the messages, and {} does",
+                peer.name
+            ));
+        }
+        self.peers.remove(&instance);
+        None
+    }
+
+    /// Takes the goodbye of a bridge, which has the last numbers of what it has delivered. Returns whether it was known.
+    pub fn goodbye(&mut self, goodbye: &Header, next: u64) -> bool {
+        let Some(peer) = self.peers.remove(&goodbye.from) else {
+            return false;
+        };
+        if self.for_one && goodbye.other <= next {
+            self.left_at = Some(peer.delivered.max(goodbye.other));
+        }
+        true
+    }
+
+    /// Drops those that were silent for too long. Returns their names.
+    pub fn expire(&mut self, now: Instant) -> Vec<String> {
+        if self.for_one {
+            return Vec::new();
+        }
+        let timeout = self.timeout;
+        let silent = self
+            .peers
+            .extract_if(|_, peer| now.duration_since(peer.seen) >= timeout);
+        silent.map(|(_, peer)| peer.name).collect()
+    }
+
+    /// Returns the number of the first message that some bridge has not delivered; `None` if there never was one.
+    #[must_use]
+    pub fn delivered(&self) -> Option<u64> {
+        self.peers
+            .values()
+            .map(|peer| peer.delivered)
+            .min()
+            .or(self.left_at)
+    }
+
+    /// Returns the number of the first message that some bridge has found in this round that it lacks.
+    pub fn take_lacking(&mut self, round: u64) -> Option<u64> {
+        let mut first = None;
+        for peer in self.peers.values_mut() {
+            if peer.lacks.take() == Some(round) {
+                first = Some(first.map_or(peer.expects, |first: u64| first.min(peer.expects)));
+            }
+        }
+        first
+    }
+
+    /// Returns the number of bridges.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::What;
+
+    fn want(from: u64, expects: u64, delivered: u64) -> Header {
+        let mut header = Header::new(What::Want, from);
+        (header.number, header.other) = (expects, delivered);
+        header
+    }
+
+    fn peers(for_one: bool) -> (Peers, Instant) {
+        (Peers::new(for_one, Duration::from_secs(30)), Instant::now())
+    }
+
+    #[test]
+    fn the_slowest_bridge_decides_what_is_delivered() {
+        let (mut peers, now) = peers(false);
+        assert_eq!(peers.delivered(), None);
+        assert_eq!(peers.want(&want(1, 9, 7), "one", 10, now), Answer::Joined);
+        assert_eq!(peers.want(&want(2, 9, 4), "two", 10, now), Answer::Joined);
+        assert_eq!(peers.delivered(), Some(4));
+        assert_eq!(peers.want(&want(2, 9, 8), "two", 10, now), Answer::Known);
+        assert_eq!(peers.delivered(), Some(7));
+    }
+
+    #[test]
+    fn a_bridge_that_acknowledges_what_was_not_sent_is_refused() {
+        let (mut peers, now) = peers(false);
+        for header in [want(1, 11, 1), want(1, 5, 6)] {
+            assert!(matches!(
+                peers.want(&header, "one", 10, now),
+                Answer::Refused(_)
+            ));
+        }
+        assert!(peers.is_empty());
+    }
+
+    #[test]
+    fn a_ring_goes_to_one_bridge_until_that_is_silent() {
+        let (mut peers, now) = peers(true);
+        peers.want(&want(1, 0, 0), "one", 0, now);
+        let Answer::Refused(why) = peers.want(&want(2, 0, 0), "two", 0, now) else {
+            panic!("the second bridge was not refused");
+        };
+        assert!(why.contains("one does"), "{why}");
+        assert_eq!(
+            peers.want(&want(2, 0, 0), "two", 0, now + SILENT),
+            Answer::Joined
+        );
+        assert_eq!(peers.len(), 1);
+    }
+
+    #[test]
+    fn the_only_bridge_of_a_ring_is_never_dropped_and_others_are() {
+        for for_one in [true, false] {
+            let (mut peers, now) = peers(for_one);
+            peers.want(&want(1, 0, 0), "one", 0, now);
+            let expired = peers.expire(now + Duration::from_secs(30));
+            assert_eq!(
+                (expired.len(), peers.len()),
+                if for_one { (0, 1) } else { (1, 0) }
+            );
+        }
+    }
+
+    #[test]
+    fn a_bridge_that_ends_says_what_it_has_delivered() {
+        let (mut peers, now) = peers(true);
+        peers.want(&want(1, 5, 3), "one", 10, now);
+        assert!(peers.goodbye(&want(1, 5, 5), 10));
+        assert!(!peers.goodbye(&want(1, 5, 5), 10));
+        assert_eq!((peers.len(), peers.delivered()), (0, Some(5)));
+    }
+
+    #[test]
+    fn what_is_lacking_is_sent_again_once_in_each_round() {
+        let (mut peers, now) = peers(false);
+        let mut header = want(1, 3, 3);
+        (header.flags, header.round) = (LACKS, 5);
+        peers.want(&header, "one", 10, now);
+        assert_eq!(peers.take_lacking(5), Some(3));
+        assert_eq!(peers.take_lacking(5), None);
+        peers.want(&header, "one", 10, now);
+        assert_eq!(peers.take_lacking(6), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! An object from which messages are taken.
+
+use super::buffer::Buffer;
+use crate::{
+    Failure,
+    description::{Description, Kind},
+    latest::{Latest, is_only_late},
+    wire::{MOST, ROOM},
+};
+use shmkey::{Broadcast, Error, ErrorKind, Place, Receiver, Ring, Semaphore, Subscriber};
+use std::time::Duration;
+
+/// What was taken from an object.
+pub enum Taken {
+    /// Nothing within the timeout.
+    Nothing,
+    /// The lengths of this many messages are in [`Source::lengths`]; their bytes are in the buffer.
+    Messages(usize),
+    /// One message that is longer than a packet.
+    Long(Vec<u8>),
+}
+
+/// An object from which messages are taken.
+pub struct Source {
+    object: Object,
+    /// The lengths of the messages that were taken last.
+    pub lengths: Box<[usize; MOST]>,
+    opened: u64,
+}
+
+enum Object {
+    Ring(Ring, Receiver),
+    /// Without a subscriber while no bridge wants the messages: so the publisher waits for none.
+    Broadcast(Broadcast, Option<Subscriber>),
+    /// With the version that was read last, and room for a version and a value.
+    Latest(Latest, i64, Vec<u8>),
+    Semaphore(Semaphore),
+}
+
+impl Source {
+    /// Opens the object, and takes the receiver's role of a ring. `opened` counts the objects that this bridge has
+    /// opened under the name: the versions of a later one begin with 1 again, and are newer.
+    ///
+    /// # Errors
+    /// Those of opening it; that another process has the role.
+    pub fn open(name: &str, what: &Description, opened: u64) -> Result<Source, Failure> {
+        let place = Place::named(name).create(false).layout(&what.layout);
+        let object = match what.kind {
+            Kind::Ring => {
+                let ring = Ring::open(place, 0)?;
+                let mut receiver = ring.receiver()?;
+                receiver.set_keep_waiting(true);
+                Object::Ring(ring, receiver)
+            }
+            Kind::Broadcast => Object::Broadcast(Broadcast::open(place, 0)?, None),
+            Kind::Latest => {
+                let size = what.options as usize;
+                Object::Latest(
+                    Latest::open(name, size, &what.layout, None)?,
+                    0,
+                    vec![0; 8 + size],
+                )
+            }
+            Kind::Semaphore => Object::Semaphore(Semaphore::open(place, 0)?),
+        };
+        let lengths = Box::new([0; MOST]);
+        Ok(Source {
+            object,
+            lengths,
+            opened,
+        })
+    }
+
+    /// Tells the source whether other bridges want its messages.
+    ///
+    /// # Errors
+    /// Those of [`Broadcast::subscribe`].
+    pub fn set_wanted(&mut self, wanted: bool) -> Result<(), Failure> {
+        if let Object::Broadcast(broadcast, subscriber) = &mut self.object {
+            if !wanted {
+                *subscriber = None;
+            } else if subscriber.is_none() {
+                let joined = subscriber.insert(broadcast.subscribe()?);
+                joined.set_keep_waiting(true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the newest value of a latest value a message again: for a bridge that has begun to want it.
+    pub fn repeat_newest(&mut self) {
+        if let Object::Latest(_, seen, _) = &mut self.object {
+            *seen = 0;
+        }
+    }
+
+    /// Waits for messages, and takes as many as there are and fit.
+    ///
+    /// # Errors
+    /// That the object is damaged, or another process has taken over its role.
+    pub fn take(&mut self, buffer: &mut Buffer, timeout: Duration) -> Result<Taken, Failure> {
+        let lengths = &mut self.lengths[..];
+        let taken = match &mut self.object {
+            Object::Ring(_, receiver) => {
+                let taken = receiver.recv_batch_timeout(buffer.room(), lengths, timeout);
+                or_long(taken, |message| receiver.try_recv_vec(message))?
+            }
+            Object::Broadcast(_, Some(subscriber)) => {
+                let taken = subscriber.recv_batch_timeout(buffer.room(), lengths, timeout);
+                or_long(taken, |message| subscriber.try_recv_vec(message))?
+            }
+            Object::Broadcast(_, None) => Taken::Nothing,
+            Object::Latest(latest, seen, message) => {
+                let Some(version) = latest.read_newer(*seen, &mut message[8..], timeout)? else {
+                    return Ok(Taken::Nothing);
+                };
+                *seen = version;
+                let version = self.opened << 48 | version as u64;
+                message[..8].copy_from_slice(&version.to_le_bytes());
+                if message.len() > ROOM {
+                    return Ok(Taken::Long(message.clone()));
+                }
+                buffer.room()[..message.len()].copy_from_slice(message);
+                lengths[0] = message.len();
+                Taken::Messages(1)
+            }
+            Object::Semaphore(semaphore) => take_posts(semaphore, lengths, timeout)?,
+        };
+        Ok(taken)
+    }
+
+    /// Returns whether a sender of the object may soon have to wait.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        match &self.object {
+            Object::Ring(ring, _) => ring.used() > ring.capacity() / 2,
+            Object::Broadcast(_, subscriber) => subscriber.is_some(),
+            Object::Latest(..) | Object::Semaphore(_) => false,
+        }
+    }
+
+    /// Returns the number of messages that the object itself has lost, because it is lossy.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        match &self.object {
+            Object::Ring(ring, _) => ring.dropped(),
+            Object::Broadcast(_, Some(subscriber)) => subscriber.missed(),
+            _ => 0,
+        }
+    }
+
+    /// Returns the number of bytes that wait in the object.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        match &self.object {
+            Object::Ring(ring, _) => ring.used(),
+            _ => 0,
+        }
+    }
+
+    /// Returns whether the object's segment was removed, so that its name may belong to another one.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        match &self.object {
+            Object::Ring(ring, _) => ring.is_removed().unwrap_or(true),
+            Object::Broadcast(broadcast, _) => broadcast.is_removed().unwrap_or(true),
+            Object::Latest(latest, ..) => latest.is_removed(),
+            Object::Semaphore(semaphore) => semaphore.is_removed().unwrap_or(true),
+        }
+    }
+}
+
+/// Returns what a batch has taken; takes the next message alone if it is longer than the buffer.
+fn or_long(
+    taken: Result<usize, Error>,
+    take: impl FnOnce(&mut Vec<u8>) -> Result<usize, Error>,
+) -> Result<Taken, Failure> {
+    let mut message = Vec::new();
+    match taken {
+        Ok(count) => return Ok(Taken::Messages(count)),
+        Err(error) if error.kind() == ErrorKind::TooLong => match take(&mut message) {
+            Ok(_) => return Ok(Taken::Long(message)),
+            Err(error) if is_only_late(error.kind()) => {}
+            Err(error) => return Err(error.into()),
+        },
+        Err(error) if is_only_late(error.kind()) || error.kind() == ErrorKind::Overtaken => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Taken::Nothing)
+}
+
+/// Takes posts: each is a message without bytes.
+fn take_posts(
+    semaphore: &Semaphore,
+    lengths: &mut [usize],
+    timeout: Duration,
+) -> Result<Taken, Failure> {
+    match semaphore.wait_timeout(timeout) {
+        Ok(()) => {}
+        Err(error) if is_only_late(error.kind()) => return Ok(Taken::Nothing),
+        Err(error) => return Err(error.into()),
+    }
+    let mut count = 1;
+    while count < lengths.len() && semaphore.try_wait().is_ok() {
+        count += 1;
+    }
+    lengths[..count].fill(0);
+    Ok(Taken::Messages(count))
+}

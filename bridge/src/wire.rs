@@ -1,0 +1,264 @@
+//! Packets: what bridges send each other.
+//!
+//! A packet is a header of 48 bytes and a body, all numbers in little-endian order:
+//!
+//! | offset | bytes | what |
+//! |--:|--:|---|
+//! | 0 | 4 | `shmB` |
+//! | 4 | 1 | the version of this format: 1 |
+//! | 5 | 1 | what the packet is: [`What`] |
+//! | 6 | 2 | flags: [`LACKS`], [`JOINS`] |
+//! | 8 | 8 | the instance of the bridge that sends it: a random number, new at each start |
+//! | 16 | 8 | `number` |
+//! | 24 | 8 | `other` |
+//! | 32 | 8 | `third` |
+//! | 40 | 8 | the round: see [`What::Want`] |
+//!
+//! Every message that a bridge takes from an object has a number, and numbers have no gaps.
+//!
+//! A packet comes from the network, and its sender may be hostile: each length and number is checked before use.
+
+use std::fmt;
+
+/// The length of a packet's header.
+pub const HEADER: usize = 48;
+/// The largest number of bytes of messages in a packet: with the header and the lengths of 1024 messages, it fits into one
+/// frame of Zenoh, which has at most 65535 bytes.
+pub const ROOM: usize = 56 << 10;
+/// The largest number of messages in a packet.
+pub const MOST: usize = 1024;
+/// The flag of a [`What::Want`]: the subscriber lacks messages that were sent.
+pub const LACKS: u16 = 1;
+/// The flag of a [`What::Want`]: the subscriber has just begun, and has no value of the object.
+pub const JOINS: u16 = 2;
+
+const MAGIC: [u8; 4] = *b"shmB";
+const VERSION: u8 = 1;
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum What {
+    /// From a publisher, four times a second: describes the object. `number` is that of the next message, and `other`
+    /// that of the oldest one which it can send again. The body is a description and the name of the machine.
+    Offer = 1,
+    /// From a publisher: whole messages. `number` is that of the first one, `other` their count. The body has their bytes
+    /// one after the other, and then their lengths, four bytes each.
+    Messages = 2,
+    /// From a publisher: a part of one message that is longer than [`ROOM`]. `number` is that of the message, `other` the
+    /// offset of the part, `third` the length of the message.
+    Part = 3,
+    /// From a subscriber, four times a second and after deliveries: `number` is that of the message it expects next,
+    /// `other` that of the first one that it has not delivered, `third` the publisher's instance. With [`LACKS`], the
+    /// publisher sends again from `number` on, unless its round has changed since the packet that revealed the gap. The
+    /// body is the name of the machine.
+    Want = 4,
+    /// Why the sender of this packet does not work with the bridge whose instance is `third`: the body is a sentence.
+    Refusal = 5,
+    /// The sender of this packet ends. The fields are those of [`What::Want`].
+    Goodbye = 6,
+}
+
+/// The header of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the packet is.
+    pub what: What,
+    /// [`LACKS`], [`JOINS`].
+    pub flags: u16,
+    /// The instance of the bridge that sends it.
+    pub from: u64,
+    /// A number, see [`What`].
+    pub number: u64,
+    /// Another one.
+    pub other: u64,
+    /// A third one.
+    pub third: u64,
+    /// The round.
+    pub round: u64,
+}
+
+/// Why a packet is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Header {
+    /// Returns a header whose numbers are 0.
+    #[must_use]
+    pub fn new(what: What, from: u64) -> Header {
+        Header {
+            what,
+            flags: 0,
+            from,
+            number: 0,
+            other: 0,
+            third: 0,
+            round: 0,
+        }
+    }
+
+    /// Writes the header to the beginning of a packet of at least [`HEADER`] bytes.
+    pub fn write(&self, packet: &mut [u8]) {
+        packet[..4].copy_from_slice(&MAGIC);
+        packet[4] = VERSION;
+        packet[5] = self.what as u8;
+        packet[6..8].copy_from_slice(&self.flags.to_le_bytes());
+        let numbers = [self.from, self.number, self.other, self.third, self.round];
+        for (field, number) in packet[8..HEADER].chunks_exact_mut(8).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    /// Returns a packet with this header and body.
+    #[must_use]
+    pub fn with_body(&self, body: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; HEADER];
+        self.write(&mut packet);
+        packet.extend_from_slice(body);
+        packet
+    }
+
+    /// Splits a packet into its header and its body.
+    ///
+    /// # Errors
+    /// If it is no packet of this version.
+    pub fn read(packet: &[u8]) -> Result<(Header, &[u8]), Malformed> {
+        if packet.get(..4) != Some(&MAGIC) {
+            return Err(Malformed("it is no packet of a bridge"));
+        }
+        let Some((header, body)) = packet.split_at_checked(HEADER) else {
+            return Err(Malformed("its header is cut off"));
+        };
+        if header[4] != VERSION {
+            return Err(Malformed("it has another version"));
+        }
+        let number = |at: usize| u64_at(header, at);
+        let header = Header {
+            what: what(header[5]).ok_or(Malformed("it is of no known kind"))?,
+            flags: u16::from_le_bytes([header[6], header[7]]),
+            from: number(8),
+            number: number(16),
+            other: number(24),
+            third: number(32),
+            round: number(40),
+        };
+        // So that no sum of a number and a count overflows.
+        if [header.number, header.other, header.third]
+            .iter()
+            .any(|&n| n > 1 << 62)
+        {
+            return Err(Malformed("a number in its header is too large"));
+        }
+        Ok((header, body))
+    }
+}
+
+fn what(code: u8) -> Option<What> {
+    let all = [
+        What::Offer,
+        What::Messages,
+        What::Part,
+        What::Want,
+        What::Refusal,
+        What::Goodbye,
+    ];
+    all.into_iter().find(|&what| what as u8 == code)
+}
+
+/// Returns the number at an offset, where there must be eight bytes.
+#[must_use]
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}
+
+/// Returns the messages in the body of a [`What::Messages`] packet with this count, in order.
+///
+/// # Errors
+/// If the count and the lengths do not match the length of the body.
+pub fn messages(body: &[u8], count: u64) -> Result<impl Iterator<Item = &[u8]>, Malformed> {
+    if count == 0 || count > MOST as u64 {
+        return Err(Malformed("it has no messages, or too many"));
+    }
+    let table = body.len().checked_sub(count as usize * 4);
+    let (mut bytes, table) = body.split_at(table.ok_or(Malformed("its lengths are cut off"))?);
+    let lengths = || {
+        let entries = table.chunks_exact(4);
+        entries.map(|entry| u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]) as usize)
+    };
+    // At most 1024 lengths below 2³²: the sum does not overflow.
+    if lengths().sum::<usize>() != bytes.len() {
+        return Err(Malformed(
+            "the lengths of its messages do not match its own",
+        ));
+    }
+    Ok(lengths().map(move |len| {
+        let (message, rest) = bytes.split_at(len);
+        bytes = rest;
+        message
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(lengths: &[u32], bytes: usize) -> Vec<u8> {
+        let mut body = vec![7; bytes];
+        body.extend(lengths.iter().flat_map(|len| len.to_le_bytes()));
+        body
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let mut header = Header::new(What::Want, 7);
+        (header.flags, header.number, header.other) = (LACKS, 1, 2);
+        (header.third, header.round) = (3, u64::MAX);
+        assert_eq!(
+            Header::read(&header.with_body(b"body")),
+            Ok((header, &b"body"[..]))
+        );
+    }
+
+    #[test]
+    fn a_packet_that_is_cut_off_anywhere_or_foreign_is_refused() {
+        let packet = Header::new(What::Offer, 7).with_body(&[]);
+        for len in 0..HEADER {
+            assert!(Header::read(&packet[..len]).is_err());
+        }
+        for (at, value) in [(0, b'x'), (4, 2), (5, 0), (5, 7), (23, 0x7f)] {
+            let mut packet = packet.clone();
+            packet[at] = value;
+            assert!(Header::read(&packet).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn messages_are_found_by_their_lengths() {
+        let body = packet(&[1, 0, 2], 3);
+        let found: Vec<usize> = messages(&body, 3).unwrap().map(<[u8]>::len).collect();
+        assert_eq!(found, [1, 0, 2]);
+    }
+
+    #[test]
+    fn lengths_that_do_not_match_are_refused() {
+        let cases: [(&[u32], usize, u64); 6] = [
+            (&[1, 2], 2, 2),
+            (&[u32::MAX, u32::MAX], 2, 2),
+            (&[1], 1, 2),
+            (&[], 0, 0),
+            (&[], 5000, 1025),
+            (&[1, 1], 2, 1 << 61),
+        ];
+        for (lengths, bytes, count) in cases {
+            assert!(messages(&packet(lengths, bytes), count).is_err());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Bridges that tests start, and what both ends of an object do.
+
+use super::machines::Machine;
+use shmkey::{Receiver, Ring, Sender};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a test waits for what must happen before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The other machine's address.
+pub const THERE: &str = "tcp/10.77.1.2:7447";
+
+/// A bridge that runs, and what it has logged.
+pub struct Bridge {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Bridge {
+    /// Starts a bridge on a machine with these options, which spaces separate.
+    pub fn start(machine: &Machine, options: &str) -> Bridge {
+        let mut command = machine.command(Path::new(env!("CARGO_BIN_EXE_shmkey-bridge")));
+        command
+            .args(options.split_whitespace())
+            .args(["--name", machine.name]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, copy) = (
+            BufReader::new(child.stderr.take().unwrap()),
+            Arc::clone(&log),
+        );
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                *copy.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        Bridge { child, log }
+    }
+
+    /// Starts the bridge that publishes an object here, and the one that subscribes to it there.
+    pub fn both(here: &Machine, there: &Machine, name: &str, options: &str) -> (Bridge, Bridge) {
+        let subscriber = Bridge::start(there, &format!("--subscribe {name} --listen {THERE}"));
+        let publisher = Bridge::start(
+            here,
+            &format!("--publish {name} --connect {THERE} {options}"),
+        );
+        (publisher, subscriber)
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the bridge logs a line with this text.
+    pub fn expect(&self, text: &str) {
+        wait_until(
+            || self.log().contains(text),
+            || format!("{text:?} in:\n{}", self.log()),
+        );
+    }
+
+    /// Kills the bridge as the kernel does when memory is short.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until the bridge ends by itself.
+    pub fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Ends the bridge by SIGTERM.
+    pub fn terminate(mut self) -> ExitStatus {
+        // SAFETY: the child has not been waited for, so the id is its own.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something holds.
+pub fn wait_until(mut holds: impl FnMut() -> bool, what: impl Fn() -> String) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited for {}", what());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub const CAPACITY: usize = 1 << 16;
+
+/// Takes the sender's role of a ring on a machine.
+pub fn sender(machine: &Machine, name: &str) -> Sender {
+    machine.run(|| Ring::open(name, CAPACITY).unwrap().sender().unwrap())
+}
+
+/// Takes the receiver's role of a ring on a machine. It waits for senders that come back.
+pub fn receiver(machine: &Machine, name: &str) -> Receiver {
+    let mut receiver = machine.run(|| Ring::open(name, CAPACITY).unwrap().receiver().unwrap());
+    receiver.set_keep_waiting(true);
+    receiver
+}
+
+/// Sends these numbers.
+pub fn send(sender: &mut Sender, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        sender
+            .send_timeout(&number.to_le_bytes(), PATIENCE)
+            .unwrap();
+    }
+}
+
+/// Receives a number.
+pub fn next(receiver: &mut Receiver) -> u64 {
+    let mut number = [0; 8];
+    receiver.recv_timeout(&mut number, PATIENCE).unwrap();
+    u64::from_le_bytes(number)
+}
+
+/// Receives exactly these numbers, and nothing between them.
+pub fn expect(receiver: &mut Receiver, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        assert_eq!(next(receiver), number);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a bad network does: cut, slow, or away for good.
+
+use super::{
+    bridge::{Bridge, CAPACITY, PATIENCE, expect, receiver, send, sender, wait_until},
+    machines::Machine,
+};
+use shmkey::{Broadcast, ErrorKind, Ring};
+use std::{path::Path, thread, time::Duration};
+
+#[test]
+fn a_link_that_is_cut_and_healed_loses_nothing_and_repeats_nothing() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--log debug");
+    thread::scope(|scope| {
+        scope.spawn(|| send(&mut sender, 0..400_000));
+        expect(&mut receiver, 0..50_000);
+        here.set_link("10.77.1", "down");
+        thread::sleep(Duration::from_secs(6)); // longer than the lease, so that both sides end the connection
+        here.set_link("10.77.1", "up");
+        expect(&mut receiver, 50_000..400_000);
+    });
+    ours.expect("sending again");
+}
+
+#[test]
+fn a_slow_link_delays_and_loses_nothing() {
+    let (here, there) = Machine::pair();
+    let mut tc = here.command(Path::new("tc"));
+    let limit = "qdisc add dev eth10-77-1 root tbf rate 4mbit burst 16kb latency 100ms";
+    assert!(
+        tc.args(limit.split(' ')).status().unwrap().success(),
+        "tc {limit}"
+    );
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let _bridges = Bridge::both(&here, &there, "orders", "");
+    thread::scope(|scope| {
+        scope.spawn(|| send(&mut sender, 0..100_000));
+        expect(&mut receiver, 0..100_000);
+    });
+}
+
+/// netem is a module that not every kernel has: then this says so, and the slow link above is what is tested.
+#[test]
+fn a_link_with_delay_and_loss_loses_nothing_where_the_kernel_has_netem() {
+    let (here, there) = Machine::pair();
+    let netem = "qdisc add dev eth10-77-1 root netem delay 20ms 5ms loss 2% rate 50mbit";
+    let mut tc = here.command(Path::new("tc"));
+    if !tc.args(netem.split(' ')).output().unwrap().status.success() {
+        eprintln!("this kernel has no netem: delay and loss are not tested by it");
+        return;
+    }
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let _bridges = Bridge::both(&here, &there, "orders", "");
+    thread::scope(|scope| {
+        scope.spawn(|| send(&mut sender, 0..50_000));
+        expect(&mut receiver, 0..50_000);
+    });
+}
+
+#[test]
+fn a_cut_link_never_blocks_the_sender_of_a_lossy_object() {
+    let (here, there) = Machine::pair();
+    let open = || {
+        Ring::options()
+            .drop_oldest(true)
+            .open("ticks", CAPACITY)
+            .unwrap()
+    };
+    let mut sender = here.run(|| open().sender().unwrap());
+    let mut receiver = there.run(|| open().receiver().unwrap());
+    let (ours, _theirs) = Bridge::both(&here, &there, "ticks", "");
+    ours.expect("carrying to another bridge");
+    here.set_link("10.77.1", "down");
+    for number in 0..500_000_u64 {
+        sender.try_send(&number.to_le_bytes()).unwrap(); // never EAGAIN
+    }
+    here.set_link("10.77.1", "up");
+    let (mut last, mut message) = (None, [0; 8]);
+    while last != Some(499_999) {
+        receiver.recv_timeout(&mut message, PATIENCE).unwrap();
+        let number = Some(u64::from_le_bytes(message));
+        assert!(number > last, "{number:?} after {last:?}");
+        last = number;
+    }
+}
+
+#[test]
+fn a_lossless_ring_blocks_its_sender_when_nothing_is_carried() {
+    let (here, _there) = Machine::pair();
+    let mut sender = sender(&here, "orders");
+    let ours = Bridge::start(&here, "--publish orders --connect tcp/10.77.1.2:7447");
+    ours.expect("publishing");
+    let full = (0..).find_map(|_| sender.try_send(&[0; 100]).err());
+    assert_eq!(full.unwrap().kind(), ErrorKind::WouldBlock);
+    let late = sender.send_timeout(&[0; 100], Duration::from_millis(500));
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_lossless_ring_sheds_and_counts_when_that_is_asked_for() {
+    let (here, _there) = Machine::pair();
+    let mut sender = sender(&here, "orders");
+    let options = "--publish orders --connect tcp/10.77.1.2:7447 --when-full shed --metrics";
+    let _ours = Bridge::start(&here, options);
+    (0..10_000).for_each(|_| sender.send_timeout(&[0; 100], PATIENCE).unwrap());
+    let program = Path::new(env!("CARGO_BIN_EXE_shmkey-bridge"));
+    let shed = || {
+        let status = here
+            .command(program)
+            .arg("--status")
+            .output()
+            .unwrap()
+            .stdout;
+        let status = String::from_utf8(status).unwrap();
+        let line = status.lines().nth(1).unwrap().split_whitespace().nth(5);
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    wait_until(|| shed() > 9000, || format!("more than {}", shed()));
+}
+
+#[test]
+fn a_machine_that_is_away_for_good_does_not_hold_a_broadcast_up() {
+    let (here, there) = Machine::pair();
+    let mut publisher = here.run(|| Broadcast::open("news", 4096).unwrap().publisher().unwrap());
+    let (ours, theirs) = Bridge::both(&here, &there, "news", "--peer-timeout 1");
+    ours.expect("carrying to another bridge");
+    theirs.kill();
+    for _ in 0..10_000 {
+        publisher.publish_timeout(&[0; 1000], PATIENCE).unwrap();
+    }
+    ours.expect("dropped a bridge that was silent");
+}
+
+#[test]
+fn a_slow_receiver_holds_the_sender_up_and_memory_does_not_grow() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--window 128K");
+    ours.expect("carrying to another bridge");
+    let mut sent = 0;
+    // Two rings of 64 KiB and a window hold a few thousand messages: then the sender waits.
+    while sender
+        .send_timeout(&u64::to_le_bytes(sent), Duration::from_secs(1))
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 20_000, "nothing holds the sender up");
+    }
+    expect(&mut receiver, 0..sent);
+}

@@ -1,0 +1,244 @@
+//! What is refused, and how that is said.
+
+use super::{
+    bridge::{Bridge, CAPACITY, THERE, expect, receiver, send, sender},
+    machines::Machine,
+};
+use shmkey::{Broadcast, Condvar, Latest, Mutex, Place, Ring, RwLock};
+use shmkey_bridge::{
+    description::Description,
+    wire::{HEADER, Header, What},
+};
+use zenoh::{Config, Session, Wait};
+
+/// Opens a session of Zenoh on a machine, as a hostile program does.
+fn session(machine: &Machine) -> Session {
+    machine.run(|| {
+        let mut config = Config::default();
+        config
+            .insert_json5("scouting/multicast/enabled", "false")
+            .unwrap();
+        config
+            .insert_json5("connect/endpoints", &format!("[{THERE:?}]"))
+            .unwrap();
+        config.insert_json5("listen/endpoints", "[]").unwrap();
+        zenoh::open(config).wait().unwrap()
+    })
+}
+
+#[test]
+fn hostile_packets_are_refused_by_name_and_change_nothing() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    send(&mut sender, 0..10);
+    let hostile = session(&here);
+    let put = |packet: &[u8]| {
+        hostile
+            .put("shmkey/1/orders/from/0000000000000007", packet)
+            .wait()
+            .unwrap()
+    };
+    let header = |what| {
+        let mut header = Header::new(what, 7);
+        header.other = 1;
+        header
+    };
+    for (packet, why) in [
+        (vec![], "it is no packet of a bridge"),
+        (b"shmBxyz".to_vec(), "its header is cut off"),
+        (
+            header(What::Offer).with_body(b"short"),
+            "its description is malformed",
+        ),
+        (
+            header(What::Messages).with_body(b"x"),
+            "its lengths are cut off",
+        ),
+        (
+            header(What::Messages).with_body(&[1; 9]),
+            "do not match its own",
+        ),
+        (
+            header(What::Want).with_body(b""),
+            "does not come from a publisher",
+        ),
+        (
+            Header::new(What::Messages, 8).with_body(b""),
+            "under the key of another bridge",
+        ),
+    ] {
+        put(&packet);
+        theirs.expect(why);
+    }
+    expect(&mut receiver, 0..10);
+    send(&mut sender, 10..20);
+    expect(&mut receiver, 10..20);
+}
+
+#[test]
+fn hostile_wants_are_refused_by_name_and_free_nothing() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    ours.expect("carrying to another bridge");
+    let hostile = session(&here);
+    let mut want = Header::new(What::Want, 7);
+    (want.number, want.other) = (1000, 1000);
+    let key = key_of_publisher(&hostile);
+    for (packet, why) in [
+        (
+            want.with_body(b"evil"),
+            "it claims to have message 1000 of 0",
+        ),
+        (
+            Header::new(What::Want, 7).with_body(b"evil"),
+            "one bridge gets the messages, and there does",
+        ),
+        (
+            Header::new(What::Offer, 7).with_body(b""),
+            "does not come from a subscriber",
+        ),
+        (vec![0xff; HEADER], "it is no packet of a bridge"),
+    ] {
+        hostile.put(&key, packet).wait().unwrap();
+        ours.expect(why);
+    }
+    send(&mut sender, 0..20);
+    expect(&mut receiver, 0..20);
+}
+
+/// Returns the key under which the publishing bridge takes wants.
+fn key_of_publisher(hostile: &Session) -> String {
+    let offers = hostile
+        .declare_subscriber("shmkey/1/orders/from/*")
+        .wait()
+        .unwrap();
+    offers
+        .recv()
+        .unwrap()
+        .key_expr()
+        .as_str()
+        .replace("/from/", "/to/")
+}
+
+#[test]
+fn a_difference_of_the_objects_is_named_on_both_sides() {
+    let ring = |options: shmkey::RingOptions, layout: &str, capacity| {
+        let _ = options
+            .open(Place::named("orders").layout(layout), capacity)
+            .unwrap();
+    };
+    let cases: [(&str, &(dyn Fn() + Sync)); 4] = [
+        (
+            "the kind of object differs: Broadcast here, Ring there",
+            &|| {
+                Broadcast::open("orders", CAPACITY).map(drop).unwrap();
+            },
+        ),
+        (
+            "the layout name differs: \"trade\" here, \"order\" there",
+            &|| ring(Ring::options(), "trade", CAPACITY),
+        ),
+        ("the capacity differs: 1000 here, 65536 there", &|| {
+            ring(Ring::options(), "order", 1000)
+        }),
+        ("an option (many senders, lossy) differs", &|| {
+            ring(Ring::options().many_senders(true), "order", CAPACITY)
+        }),
+    ];
+    for (difference, create) in cases {
+        let (here, there) = Machine::pair();
+        here.run(|| ring(Ring::options(), "order", CAPACITY));
+        there.run(create);
+        let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
+        ours.expect(&format!(
+            "the other bridge refuses the object: there refuses it: {difference}"
+        ));
+        theirs.expect(&format!(
+            "refused the object of another bridge: {difference}"
+        ));
+    }
+}
+
+#[test]
+fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
+    let (here, there) = Machine::pair();
+    let theirs = Bridge::start(&there, &format!("--subscribe orders --listen {THERE}"));
+    let what = here.run(|| {
+        Ring::open("orders", CAPACITY).map(drop).unwrap();
+        Description::of("orders").unwrap().unwrap()
+    });
+    let hostile = session(&here);
+    let changes: [(&str, fn(&mut Description)); 4] = [
+        (
+            "the byte order differs: \"little-endian\" here, \"big-endian\" there",
+            |what| what.order = 2,
+        ),
+        (
+            "the width of a pointer differs: 64 here, 32 there",
+            |what| what.width = 32,
+        ),
+        ("the fingerprint of the layout differs", |what| {
+            what.fingerprint ^= 1
+        }),
+        ("--max-size allows 67108864", |what| what.size = 1 << 40),
+    ];
+    for (at, (difference, change)) in changes.into_iter().enumerate() {
+        let (mut what, instance) = (what.clone(), at as u64 + 7);
+        change(&mut what);
+        let mut body = Vec::new();
+        what.write(&mut body);
+        let offer = Header::new(What::Offer, instance).with_body(&body);
+        hostile
+            .put(format!("shmkey/1/orders/from/{instance:016x}"), offer)
+            .wait()
+            .unwrap();
+        theirs.expect(difference);
+    }
+    assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // what was refused is not left behind
+}
+
+#[test]
+fn locks_are_refused_with_the_reason() {
+    let (here, _there) = Machine::pair();
+    here.run(|| {
+        Mutex::open("a", 0_u64).map(drop).unwrap();
+        RwLock::open("b", 0_u64).map(drop).unwrap();
+        Condvar::open("c").map(drop).unwrap();
+    });
+    for (name, kind) in [
+        ("a", "mutex"),
+        ("b", "reader-writer lock"),
+        ("c", "condition variable"),
+    ] {
+        let bridge = Bridge::start(&here, &format!("--publish {name} --listen tcp/127.0.0.1:0"));
+        bridge.expect(&format!(
+            "\"{name}\" is a {kind}, and locks are not carried: while the link is cut"
+        ));
+        assert_eq!(bridge.ended().code(), Some(2));
+    }
+}
+
+#[test]
+fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    ours.expect("carrying to another bridge");
+    let second = Machine::new("second");
+    second.connect(&there, "10.77.2");
+    let late = Bridge::start(&second, "--subscribe orders --connect tcp/10.77.2.2:7447");
+    send(&mut sender, 0..1000);
+    expect(&mut receiver, 0..1000);
+    drop(late);
+}
+
+#[test]
+fn a_role_that_a_process_has_already_is_named() {
+    let (here, there) = Machine::pair();
+    let _receiver = receiver(&here, "orders");
+    let _publisher = there.run(|| Latest::<u64>::open("value").unwrap().publisher().unwrap());
+    let ours = Bridge::start(&here, &format!("--publish orders --connect {THERE}"));
+    ours.expect("EBUSY");
+}
