@@ -1,7 +1,10 @@
 //! What all handles have in common: the base class, and where an object lies.
 
-use crate::failure::{Failure, check, in_use};
-use pyo3::{exceptions::PyValueError, prelude::*};
+use crate::{
+    failure::{Failure, check, in_use},
+    memory::Owner,
+};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyValueError, prelude::*};
 use shmkey::capi::{shm_cancel, shm_canceller, shm_place, shm_remove};
 use std::{
     cell::Cell,
@@ -162,6 +165,12 @@ impl Loan {
     }
 }
 
+impl Owner for Loan {
+    fn handle(&self) -> Option<&Py<Object>> {
+        Some(&self.0)
+    }
+}
+
 impl Drop for Loan {
     fn drop(&mut self) {
         Python::attach(|py| {
@@ -193,6 +202,10 @@ impl Canceller {
             // SAFETY: it belongs to the handle, which is open and borrowed during the call.
             unsafe { shm_cancel(self.raw) }
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)
     }
 }
 
