@@ -5,10 +5,7 @@
 //! makes the type `Memory` from slots. Python 3.9 and 3.10, which no longer change, have the same slots, functions and
 //! `Py_buffer`.
 
-use crate::{
-    failure::in_use,
-    object::{Loan, Object},
-};
+use crate::{failure::in_use, object::Object};
 use pyo3::{
     PyTraverseError, PyVisit,
     ffi::{self, PyObject},
@@ -187,7 +184,7 @@ impl Lease {
 impl Lease {
     /// The bytes, as a memoryview, which is released with the memory. Nothing is copied.
     #[getter]
-    fn data<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn data<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(view) = &self.view {
             return Ok(view.bind(py).clone());
         }
@@ -203,11 +200,6 @@ impl Lease {
     /// Returns a copy of the bytes.
     fn __bytes__<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.data(py)?.call_method0("tobytes")
-    }
-
-    /// Releases the memory of a value.
-    fn end_view(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.end::<Loan>(py).map(drop)
     }
 
     /// Lets Python find cycles of references, such as a message that is an attribute of its ring.

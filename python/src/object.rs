@@ -51,7 +51,7 @@ pub struct Object {
     /// NULL after the handle was closed.
     raw: *mut c_void,
     functions: &'static Functions,
-    /// How many messages, slots and values in place are in use.
+    /// How many messages, slots, locks and values in place are in use.
     loans: Cell<u32>,
 }
 
@@ -110,14 +110,15 @@ impl Object {
 
     /// Closes the handle and releases its roles. Does nothing if the handle is closed.
     ///
-    /// Raises BufferError while a message, a slot or a view of the value exists, or another thread is in a call on it.
+    /// Raises BufferError while a message, a slot, a lock or a view of the value is in use, or another thread is in a
+    /// call on the handle.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let object = slf.try_borrow_mut();
         let mut object =
             object.map_err(|_| in_use("another thread is in a call on this handle"))?;
         if object.loans.get() != 0 {
             return Err(in_use(
-                "a message, a slot or a view of the value is in use; release it first",
+                "a message, a slot, a lock or a view of the value is in use; release it first",
             ));
         }
         object.close_raw();
