@@ -9,14 +9,17 @@
 //! | `wait` | waiting without the GIL, until a signal or a timeout |
 //! | `memory` | memory that Python accesses as a buffer, and that is released only when no view of it is left |
 //! | `object` | [`object::Object`], the base of all handles; where an object lies |
-//! | `segment`, `lock`, `semaphore`, `latest`, `stream`, `several` | the handles |
+//! | `guard` | a lock that a thread has |
+//! | `segment`, `lock`, `condvar`, `semaphore`, `latest`, `stream`, `several` | the handles |
 //!
 //! *Threads*: the GIL protects the fields of the handles. A build of Python without the GIL enables it when it loads
 //! this module.
 
 use pyo3::prelude::*;
 
+mod condvar;
 mod failure;
+mod guard;
 mod latest;
 mod lock;
 mod memory;
@@ -41,7 +44,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object::Object>()?;
     module.add_class::<object::Canceller>()?;
     module.add_class::<lock::Lock>()?;
-    module.add_class::<lock::Condvar>()?;
+    module.add_class::<guard::Guard>()?;
+    module.add_class::<condvar::Condvar>()?;
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<latest::Latest>()?;
     module.add_class::<stream::Stream>()?;

@@ -1,19 +1,18 @@
-//! Mutexes, reader-writer locks and condition variables. The guards are in `shmkey/_locks.py`.
+//! Mutexes and reader-writer locks.
 
 use crate::{
-    failure::{Failure, check, errno},
-    memory::Lease,
-    object::{Functions, Loan, Object, Place, functions, of_handle},
-    wait::{Slices, detached, duration, wait},
+    failure::{Failure, check},
+    guard::Guard,
+    object::{Functions, Object, Place, functions, of_handle},
+    wait::wait,
 };
-use pyo3::{exceptions::PyTypeError, prelude::*};
-use shmkey::capi::{
-    shm_condvar_notify_all, shm_condvar_notify_one, shm_condvar_open_at, shm_condvar_wait,
-    shm_mutex_open_at, shm_rwlock_open_at,
-};
+use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyTuple};
+use shmkey::capi::{shm_mutex_open_at, shm_rwlock_open_at};
 use std::{
+    cell::RefCell,
     ffi::{CString, c_int, c_void},
-    time::Duration,
+    ptr,
+    thread::{self, ThreadId},
 };
 
 /// The functions of a lock.
@@ -61,6 +60,30 @@ static RWLOCK: Calls = Calls {
 pub struct Lock {
     calls: &'static Calls,
     size: usize,
+    /// The guards of ``with``. Several threads can be in such a block: those that wait with a condition variable.
+    entered: RefCell<Vec<(ThreadId, Py<Guard>)>>,
+}
+
+// SAFETY: the GIL protects the fields.
+unsafe impl Sync for Lock {}
+
+impl Lock {
+    pub fn is_mutex(&self) -> bool {
+        ptr::eq(self.calls, &MUTEX)
+    }
+
+    /// Returns the address of the value, which is valid until the handle is closed, and its size.
+    pub fn bytes(slf: &PyRef<'_, Lock>) -> PyResult<(*mut c_void, usize)> {
+        Ok(((slf.calls.data)(slf.as_super().raw()?), slf.size))
+    }
+
+    pub fn unlock(slf: &PyRef<'_, Lock>) -> Result<(), Failure> {
+        check((slf.calls.unlock)(slf.as_super().raw()?).into()).map(drop)
+    }
+
+    pub fn mark_consistent(slf: &PyRef<'_, Lock>) -> Result<(), Failure> {
+        check((slf.calls.consistent)(slf.as_super().raw()?).into()).map(drop)
+    }
 }
 
 #[pymethods]
@@ -86,108 +109,52 @@ impl Lock {
                 (&RWLOCK, place.open(py, open))
             }
         };
-        Ok((Lock { calls, size }, Object::new(opened, calls.common)?))
-    }
-
-    /// Locks for writing, or for reading. Returns whether the last writer died while it had the lock.
-    fn acquire(slf: PyRef<'_, Self>, write: bool, timeout: Option<f64>) -> PyResult<bool> {
-        let (raw, calls) = (slf.as_super().raw()?, slf.calls);
-        let lock = if write { calls.write } else { calls.read };
-        let locked = wait(slf.py(), timeout, |timeout| lock(raw, timeout).into())?;
-        Ok(locked == i64::from(libc::EOWNERDEAD))
-    }
-
-    /// Unlocks.
-    fn unlock(slf: PyRef<'_, Self>) -> PyResult<()> {
-        check((slf.calls.unlock)(slf.as_super().raw()?).into())?;
-        Ok(())
-    }
-
-    /// Marks the bytes as consistent.
-    fn consistent(slf: PyRef<'_, Self>) -> PyResult<()> {
-        check((slf.calls.consistent)(slf.as_super().raw()?).into())?;
-        Ok(())
-    }
-
-    /// Returns the bytes of the value in place.
-    fn lease(slf: &Bound<'_, Self>, read_only: bool) -> PyResult<Lease> {
-        let lock = slf.borrow();
-        let address = (lock.calls.data)(lock.as_super().raw()?);
-        // The address is valid until the handle is closed, which the loan prevents.
-        let loan = Loan::new(slf.as_super());
-        Lease::new(slf.py(), (address, lock.size), read_only, loan)
-    }
-}
-
-/// See ``shmkey.Condvar``.
-#[pyclass(extends = Object, subclass, module = "shmkey._core")]
-pub struct Condvar;
-
-#[pymethods]
-impl Condvar {
-    #[new]
-    fn new(py: Python<'_>, place: Place, flags: c_int) -> PyResult<(Self, Object)> {
-        let functions = functions!(
-            shm_condvar_id,
-            shm_condvar_removed,
-            shm_condvar_canceller,
-            shm_condvar_set_interruptible,
-            shm_condvar_close
-        );
-        // SAFETY: the place and its strings live during the call.
-        let opened = place.open(py, |place| unsafe { shm_condvar_open_at(place, flags) });
-        Ok((Condvar, Object::new(opened, functions)?))
-    }
-
-    /// Waits once, with a mutex that this thread has. Returns whether the wait ended before its timeout, and whether
-    /// the last owner of the mutex died.
-    ///
-    /// A wait that is longer than a slice, or that a signal ends, returns early as if it was notified. Every wait may
-    /// do that; waiting again in this call could miss a notification.
-    fn wait_once(
-        slf: PyRef<'_, Self>,
-        mutex: PyRef<'_, Lock>,
-        timeout: Option<f64>,
-    ) -> PyResult<(bool, bool)> {
-        if !std::ptr::eq(mutex.calls, &MUTEX) {
-            return Err(PyTypeError::new_err(
-                "a condition variable waits with a mutex",
-            ));
-        }
-        let (py, raw, lock) = (slf.py(), slf.as_super().raw()?, mutex.as_super().raw()?);
-        let timeout = duration(timeout)?;
-        let mut slices = Slices::new(timeout);
-        let slice = match timeout {
-            Some(Duration::ZERO) => 0,
-            _ => slices.next(),
+        let lock = Lock {
+            calls,
+            size,
+            entered: RefCell::default(),
         };
-        let (result, errno) = detached(py, || {
-            // SAFETY: both handles are open, and borrowed during the call; the second one is a mutex's.
-            let result = unsafe { shm_condvar_wait(raw.cast(), lock.cast(), slice) };
-            (result, errno())
-        });
-        match (result, errno) {
-            (0.., _) => Ok((true, result == libc::EOWNERDEAD)),
-            (_, libc::EAGAIN) => Ok((false, false)),
-            (_, libc::ETIMEDOUT) => Ok((!slices.is_over(), false)),
-            (_, libc::EINTR) => py.check_signals().map(|()| (true, false)),
-            _ => Err(Failure::Errno(errno).into()),
+        Ok((lock, Object::new(opened, calls.common)?))
+    }
+
+    /// Locks for writing, or for reading.
+    fn acquire(slf: &Bound<'_, Self>, write: bool, timeout: Option<f64>) -> PyResult<Py<Guard>> {
+        let lock = slf.borrow();
+        let (raw, calls) = (lock.as_super().raw()?, lock.calls);
+        let call = if write { calls.write } else { calls.read };
+        let locked = wait(slf.py(), timeout, |timeout| call(raw, timeout).into())?;
+        let owner_died = locked == i64::from(libc::EOWNERDEAD);
+        Py::new(slf.py(), Guard::new(slf, !write, owner_died))
+    }
+
+    /// Locks for writing. The guard ends in ``exit``, in the same thread.
+    fn enter(slf: &Bound<'_, Self>) -> PyResult<Py<Guard>> {
+        let guard = Lock::acquire(slf, true, None)?;
+        let entry = (thread::current().id(), guard.clone_ref(slf.py()));
+        slf.borrow().entered.borrow_mut().push(entry);
+        Ok(guard)
+    }
+
+    /// Unlocks what ``enter`` has locked in this thread.
+    #[pyo3(signature = (*_exception))]
+    fn exit(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let lock = slf.borrow();
+        let thread = thread::current().id();
+        let entered = {
+            let mut entered = lock.entered.borrow_mut();
+            let index = entered.iter().rposition(|(owner, _)| *owner == thread);
+            index.map(|index| entered.remove(index).1)
+        };
+        match entered {
+            Some(guard) => guard.try_borrow_mut(slf.py())?.unlock(slf.py()),
+            None => Ok(Lock::unlock(&lock)?), // fails: this thread has not locked it
         }
     }
 
-    /// Notifies one waiting thread. Does nothing if no thread waits: a notification is not kept.
-    fn notify_one(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let raw = slf.as_super().raw()?;
-        // SAFETY: the handle is open.
-        check(unsafe { shm_condvar_notify_one(raw.cast()) }.into())?;
-        Ok(())
-    }
-
-    /// Notifies all waiting threads.
-    fn notify_all(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let raw = slf.as_super().raw()?;
-        // SAFETY: the handle is open.
-        check(unsafe { shm_condvar_notify_all(raw.cast()) }.into())?;
-        Ok(())
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(entered) = self.entered.try_borrow() else {
+            return Ok(());
+        };
+        entered.iter().try_for_each(|(_, guard)| visit.call(guard))
     }
 }

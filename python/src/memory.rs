@@ -5,8 +5,9 @@
 //! makes the type `Memory` from slots. Python 3.9 and 3.10, which no longer change, have the same slots, functions and
 //! `Py_buffer`.
 
-use crate::{failure::in_use, object::Loan};
+use crate::{failure::in_use, object::Object};
 use pyo3::{
+    PyTraverseError, PyVisit,
     ffi::{self, PyObject},
     prelude::*,
     sync::PyOnceLock,
@@ -66,7 +67,13 @@ struct Memory {
     views: isize,
     /// The owner of the memory, which is dropped when the memory is released: a box in a box, because that is one
     /// pointer. NULL after the release.
-    loan: *mut Box<dyn Any>,
+    loan: *mut Box<dyn Owner>,
+}
+
+/// The owner of memory.
+pub trait Owner: Any {
+    /// Returns the handle that it keeps open.
+    fn handle(&self) -> Option<&Py<Object>>;
 }
 
 /// Returns the Python type.
@@ -79,6 +86,7 @@ fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
         };
         let mut slots = [
             slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            slot(ffi::Py_tp_traverse, traverse as *mut c_void),
             slot(BF_GETBUFFER, get_view as *mut c_void),
             slot(BF_RELEASEBUFFER, release_view as *mut c_void),
             slot(0, ptr::null_mut()),
@@ -87,7 +95,7 @@ fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
             name: c"shmkey._core.Memory".as_ptr(),
             basicsize: size_of::<Memory>() as c_int,
             itemsize: 0,
-            flags: ffi::Py_TPFLAGS_DEFAULT as _,
+            flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC) as _,
             slots: slots.as_mut_ptr(),
         };
         // SAFETY: the slots end with 0 and have the functions that Python expects in them; Python copies them. The GIL
@@ -108,7 +116,7 @@ fn lend(
     py: Python<'_>,
     (address, len): (*mut c_void, usize),
     read_only: bool,
-    loan: Box<dyn Any>,
+    loan: Box<dyn Owner>,
 ) -> PyResult<Py<PyAny>> {
     // SAFETY: the GIL is held, and the result is a new reference to an instance of this type whose bytes are 0; no
     // other code has it yet.
@@ -141,7 +149,7 @@ impl Lease {
         py: Python<'_>,
         bytes: (*mut c_void, usize),
         read_only: bool,
-        loan: impl Any,
+        loan: impl Owner,
     ) -> PyResult<Lease> {
         Ok(Lease {
             memory: lend(py, bytes, read_only, Box::new(loan))?,
@@ -152,7 +160,7 @@ impl Lease {
 
     /// Releases the memory, and returns the loan; `None` if the memory is released already. Fails while a view other
     /// than `data` exists.
-    pub fn end<T: Any>(&mut self, py: Python<'_>) -> PyResult<Option<Box<T>>> {
+    pub fn end<T: Owner>(&mut self, py: Python<'_>) -> PyResult<Option<Box<T>>> {
         if let Some(view) = &self.view {
             view.call_method0(py, "release")?;
             self.view = None;
@@ -168,7 +176,7 @@ impl Lease {
             }
             take_loan(raw)
         };
-        Ok(loan.and_then(|loan| loan.downcast().ok()))
+        Ok(loan.and_then(|loan| (loan as Box<dyn Any>).downcast().ok()))
     }
 }
 
@@ -176,7 +184,7 @@ impl Lease {
 impl Lease {
     /// The bytes, as a memoryview, which is released with the memory. Nothing is copied.
     #[getter]
-    fn data<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn data<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(view) = &self.view {
             return Ok(view.bind(py).clone());
         }
@@ -194,15 +202,16 @@ impl Lease {
         self.data(py)?.call_method0("tobytes")
     }
 
-    /// Releases the memory of a value.
-    fn end_view(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.end::<Loan>(py).map(drop)
+    /// Lets Python find cycles of references, such as a message that is an attribute of its ring.
+    pub fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.memory)?;
+        visit.call(&self.view)
     }
 }
 
 /// # Safety
 /// `raw` must be a `Memory`, and no other code may use its loan.
-unsafe fn take_loan(raw: *mut Memory) -> Option<Box<dyn Any>> {
+unsafe fn take_loan(raw: *mut Memory) -> Option<Box<dyn Owner>> {
     // SAFETY: the caller's promise; a loan that is not NULL is from a box.
     unsafe {
         let loan = mem::replace(&mut (*raw).loan, ptr::null_mut());
@@ -241,12 +250,33 @@ unsafe extern "C" fn release_view(memory: *mut PyObject, _: *mut View) {
     unsafe { (*memory.cast::<Memory>()).views -= 1 }
 }
 
+/// Python calls this to find cycles of references.
+unsafe extern "C" fn traverse(
+    memory: *mut PyObject,
+    visit: ffi::visitproc,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: as for `get_view`; an instance has a reference to its type since Python 3.9, and its loan is not dropped
+    // while Python holds the GIL for this call.
+    unsafe {
+        let found = visit(ffi::Py_TYPE(memory).cast(), argument);
+        if found != 0 {
+            return found;
+        }
+        let loan = (*memory.cast::<Memory>()).loan.as_ref();
+        loan.and_then(|loan| loan.handle())
+            .map_or(0, |handle| visit(handle.as_ptr(), argument))
+    }
+}
+
 /// Python calls this when no reference is left, and so no view either.
 unsafe extern "C" fn dealloc(memory: *mut PyObject) {
-    // SAFETY: as for `get_view`. The type is a heap type, to which each instance has a reference, and `tp_free` frees
-    // what `PyType_GenericAlloc` allocated.
+    // SAFETY: as for `get_view`. The thread is attached; PyO3 does not know that yet, and its check fails at the end of
+    // the interpreter, during which Python may release the last view. The type is a heap type, to which each instance
+    // has a reference, and `tp_free` frees what `PyType_GenericAlloc` allocated.
     unsafe {
-        drop(take_loan(memory.cast()));
+        ffi::PyObject_GC_UnTrack(memory.cast());
+        Python::attach_unchecked(|_| drop(take_loan(memory.cast())));
         let class = ffi::Py_TYPE(memory);
         let free = ffi::PyType_GetSlot(class, ffi::Py_tp_free);
         let free: ffi::freefunc = mem::transmute(free);

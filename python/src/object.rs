@@ -1,7 +1,10 @@
 //! What all handles have in common: the base class, and where an object lies.
 
-use crate::failure::{Failure, check, in_use};
-use pyo3::{exceptions::PyValueError, prelude::*};
+use crate::{
+    failure::{Failure, check, in_use},
+    memory::Owner,
+};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyValueError, prelude::*};
 use shmkey::capi::{shm_cancel, shm_canceller, shm_place, shm_remove};
 use std::{
     cell::Cell,
@@ -48,7 +51,7 @@ pub struct Object {
     /// NULL after the handle was closed.
     raw: *mut c_void,
     functions: &'static Functions,
-    /// How many messages, slots and values in place are in use.
+    /// How many messages, slots, locks and values in place are in use.
     loans: Cell<u32>,
 }
 
@@ -107,14 +110,15 @@ impl Object {
 
     /// Closes the handle and releases its roles. Does nothing if the handle is closed.
     ///
-    /// Raises BufferError while a message, a slot or a view of the value exists, or another thread is in a call on it.
+    /// Raises BufferError while a message, a slot, a lock or a view of the value is in use, or another thread is in a
+    /// call on the handle.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let object = slf.try_borrow_mut();
         let mut object =
             object.map_err(|_| in_use("another thread is in a call on this handle"))?;
         if object.loans.get() != 0 {
             return Err(in_use(
-                "a message, a slot or a view of the value is in use; release it first",
+                "a message, a slot, a lock or a view of the value is in use; release it first",
             ));
         }
         object.close_raw();
@@ -162,6 +166,12 @@ impl Loan {
     }
 }
 
+impl Owner for Loan {
+    fn handle(&self) -> Option<&Py<Object>> {
+        Some(&self.0)
+    }
+}
+
 impl Drop for Loan {
     fn drop(&mut self) {
         Python::attach(|py| {
@@ -193,6 +203,10 @@ impl Canceller {
             // SAFETY: it belongs to the handle, which is open and borrowed during the call.
             unsafe { shm_cancel(self.raw) }
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     failure::{Failure, check, errno},
-    memory::Lease,
+    memory::{Lease, Owner},
+    object::Object,
     wait::detached,
 };
 use pyo3::{prelude::*, types::PyTuple};
@@ -116,6 +117,12 @@ impl Attached {
         let detached = check(unsafe { shm_detach(self.0) }.into());
         std::mem::forget(self);
         detached.map(drop)
+    }
+}
+
+impl Owner for Attached {
+    fn handle(&self) -> Option<&Py<Object>> {
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::{Failure, check, errno, exception, in_use},
-    memory::{Buffer, Lease, copy, with_bytes},
+    memory::{Buffer, Lease, Owner, copy, with_bytes},
     object::{Functions, Loan, Object, Place, functions, of_handle},
     wait::wait,
 };
@@ -518,22 +518,25 @@ enum Part {
 /// The owner of the memory of a message or a slot. Dropping it aborts a slot that is not committed; a message that is
 /// not released stays the next one.
 struct Lent {
-    stream: Py<Stream>,
+    loan: Loan,
     part: Part,
     is_over: bool,
-    _loan: Loan,
 }
 
 impl Lent {
     fn new(stream: &Bound<'_, Stream>, part: Part) -> Lent {
         let lent = Lent {
-            stream: stream.clone().unbind(),
+            loan: Loan::new(stream.as_super()),
             part,
             is_over: false,
-            _loan: Loan::new(stream.as_super()),
         };
         lent.side(&stream.borrow()).is_lent.set(true);
         lent
+    }
+
+    fn stream<'py>(&self, py: Python<'py>) -> PyRef<'py, Stream> {
+        // SAFETY: `new` was called with a stream.
+        unsafe { self.loan.0.bind(py).cast_unchecked::<Stream>() }.borrow()
     }
 
     fn side<'a>(&self, stream: &'a Stream) -> &'a Side {
@@ -549,7 +552,7 @@ impl Lent {
         py: Python<'_>,
         call: impl FnOnce(&Calls, *mut c_void, &Part) -> c_int,
     ) -> PyResult<()> {
-        let stream = self.stream.borrow(py);
+        let stream = self.stream(py);
         let (raw, _turn) = (stream.as_super().raw()?, self.side(&stream).enter_lent()?);
         let ended = check(call(stream.calls, raw, &self.part).into());
         self.is_over = ended.is_ok();
@@ -557,10 +560,16 @@ impl Lent {
     }
 }
 
+impl Owner for Lent {
+    fn handle(&self) -> Option<&Py<Object>> {
+        self.loan.handle()
+    }
+}
+
 impl Drop for Lent {
     fn drop(&mut self) {
         Python::attach(|py| {
-            let stream = self.stream.borrow(py);
+            let stream = self.stream(py);
             self.side(&stream).is_lent.set(false);
             if let (Part::Slot(slot), false, Ok(raw)) =
                 (&self.part, self.is_over, stream.as_super().raw())

@@ -113,7 +113,7 @@ def test_a_value_that_is_not_repaired_is_lost(name):
     mutex = shmkey.Mutex.open(name, "q")
     child = os.fork()
     if child == 0:
-        mutex.lock()._is_held = False
+        guard = mutex.lock()
         os._exit(0)
     os.waitpid(child, 0)
     with mutex as guard:

@@ -135,7 +135,7 @@ def test_another_thread_cannot_unlock(name):
 
     def unlock():
         try:
-            guard._lock.unlock()
+            guard.unlock()
         except PermissionError as error:
             errors.append(error)
 
@@ -179,7 +179,7 @@ def test_a_condition_variable_wakes_a_waiter(names):
     with pytest.raises(shmkey.NotOwner):
         changed.wait(guard)
     with pytest.raises(TypeError):
-        changed.wait_once(shmkey.RwLock.open(names(), 8), None)
+        changed.wait(shmkey.RwLock.open(names(), 8).read())
 
 
 def test_a_semaphore_counts(name):

@@ -80,7 +80,7 @@ def test_ctrl_c_ends_a_wait(name, names, wait):
         def wait_for_lock():
             mutex = shmkey.Mutex.open(name, 8)
             def hold():
-                mutex.lock()._is_held = False
+                guard = mutex.lock()
                 time.sleep(1000)
             threading.Thread(target=hold, daemon=True).start()
             while True:
