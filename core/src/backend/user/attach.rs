@@ -2,7 +2,6 @@
 
 use super::{
     attachments::Attachment,
-    layout::Entry,
     open, records,
     session::{Session, attachment_byte},
 };
@@ -103,7 +102,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     if entry.permissions().deny(request.access) {
         return Err(Errno(libc::EACCES));
     }
-    let file = session.open_segment(entry, request.open)?;
+    let (file, size) = session.open_segment(entry, request.open)?;
     // Deaths come before this attach: the last process is then this one.
     records::collect_others(session, entry, &file);
     if entry.is_removed() && entry.record.load(Relaxed) == 0 {
@@ -115,7 +114,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     let pid = session.pid();
     let made = records::add(session, (index, entry), slot, pid)?;
     // SAFETY: the caller's promise.
-    let mapped = unsafe { map(entry, request, made.number, &file) };
+    let mapped = unsafe { map(size, request, made.number, &file) };
     let (address, len) = mapped.inspect_err(|_| records::undo(table, entry, made))?;
     entry.attached.store(sys::seconds(), Relaxed);
     entry.last.store(pid.0, Relaxed);
@@ -142,12 +141,12 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
 /// # Safety
 /// As for `attach`.
 unsafe fn map(
-    entry: &Entry,
+    size: u64,
     request: &Request,
     number: u64,
     file: &Descriptor,
 ) -> Result<(usize, usize), Errno> {
-    let len = entry.pages() as usize * sys::page_size();
+    let len = size.next_multiple_of(sys::page_size() as u64) as usize;
     if let Place::Free(start) = request.place
         && start.checked_add(len).is_none()
     {

@@ -114,7 +114,7 @@ fn prepare_attachment(session: &mut Session, place: usize) -> Option<(usize, u32
     } else {
         libc::O_RDONLY
     };
-    let file = session.open_segment(entry, flags).ok()?;
+    let (file, _) = session.open_segment(entry, flags).ok()?;
     // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
     if file.is_byte_locked(attachment_byte(attachment.number)) == Ok(false) {
         return None;
@@ -213,6 +213,10 @@ fn take_over_attachments(own: &mut Own) {
         }
         if !sys::is_mapped(to, len) {
             // The parent has excluded it from its children (MADV_DONTFORK).
+            let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
+            if let Some(record) = record {
+                records::mark_detached(record, attachment.spare_number);
+            }
             release_page(page);
             own.attachments.take(place);
             continue;

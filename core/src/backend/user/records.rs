@@ -132,8 +132,9 @@ pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     if entry.record.load(Relaxed) == 0 {
         return 0;
     }
-    let file = session.open_segment(entry, libc::O_RDONLY).ok();
-    collect(session, entry, file.as_ref(), Whose::All)
+    let opened = session.open_segment(entry, libc::O_RDONLY).ok();
+    let file = opened.as_ref().map(|(file, _)| file);
+    collect(session, entry, file, Whose::All)
 }
 
 /// Collects the records of other processes that are dead, before this process attaches the segment.
