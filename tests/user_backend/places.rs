@@ -224,14 +224,31 @@ fn another_file_system_works() {
     assert_eq!(nattch(id), 2);
     kill(child);
     assert_eq!(nattch(id), 1);
-    detach(memory);
+    let child = fork_and_pause(|| detach(memory));
+    wait_until("the child detaches", || nattch(id) == 1);
+    kill(child);
     backend::remove(id).unwrap();
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(fails(backend::stat(id)), libc::EINVAL);
     assert_eq!(files(directory().as_ref()), ["table"]);
 }
 
 #[test]
 fn a_disk_works() {
     Namespace::within("/var/tmp").run("another_file_system_works");
+}
+
+#[test]
+fn overlayfs_works() {
+    needs!(NAMESPACES);
+    let test = Namespace::new();
+    // The locks are on another file there.
+    let mount = "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w && \
+                 mount -t overlay -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w none \
+                 \"$SHMKEY_TEST_NAME\" && exec \"$@\"";
+    let within = ["unshare", "--mount", "sh", "-c", mount, "sh"];
+    test.run_within(&within, "another_file_system_works");
 }
 
 /// As process 1 of a PID namespace.

@@ -1,7 +1,7 @@
 //! A call in which this process holds the lock of the table.
 
 use super::{
-    layout::{ATTACHMENT_BYTE, Entry, SLOT_BYTE, SLOTS},
+    layout::{Entry, SLOTS},
     lock::{self, Taken},
     open::{self, slot_lives},
     process::Own,
@@ -58,7 +58,7 @@ impl Session {
                 };
             }
             let file = file.as_ref().ok_or(Errno(libc::ESTALE))?;
-            file.is_byte_locked(SLOT_BYTE + u64::from(slot))
+            open::is_slot_locked(own, file, slot)
         };
         if lock::take(&header.lock, own.slot, lives)? == Taken::Recovered {
             repair::rebuild(table);
@@ -106,7 +106,7 @@ impl Session {
             return true;
         }
         open::reopen(&self.own)
-            .and_then(|file| slot_lives(self.table, &file, slot, generation))
+            .and_then(|file| slot_lives(&self.own, self.table, &file, slot, generation))
             .unwrap_or(true)
     }
 }
@@ -129,9 +129,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         lock::release(&self.table.header().lock);
     }
-}
-
-/// Returns the byte of a segment's file that an attachment locks.
-pub(super) fn attachment_byte(number: u64) -> u64 {
-    ATTACHMENT_BYTE + (number & (ATTACHMENT_BYTE - 1))
 }
