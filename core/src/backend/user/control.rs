@@ -188,7 +188,7 @@ fn set_file(
         Err(Errno(libc::EACCES)) => session.open_segment(entry, libc::O_WRONLY),
         opened => opened,
     };
-    let file = file.map_err(|errno| match errno.0 {
+    let (file, _) = file.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),
         _ => errno,
     })?;
