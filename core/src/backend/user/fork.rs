@@ -223,7 +223,7 @@ fn take_over_table(own: &mut Own) {
     }
 }
 
-/// Lets go of the parent's table: its slot would seem to live as long as this process.
+/// Unmaps the parent's table: its slot would seem to live as long as this process.
 fn leave_table(own: &mut Own) {
     PUBLIC.is_mapped.store(0, Release);
     own.era += 1;
@@ -317,7 +317,7 @@ fn begin_to_watch() {
     {
         mark();
     } else if word != UNMARKED {
-        // SAFETY: another thread was first; nobody knows of this page.
+        // SAFETY: another thread was first; no other code knows of this page.
         unsafe { sys::release(word.cast(), sys::page_size()) };
     }
 }

@@ -1,7 +1,7 @@
 //! What is left to be done, in a ring of entries: segments whose maker may have died, removed segments whose last
 //! attachment may have gone with its process, and files that could not be removed.
 //!
-//! Nobody is told when a process dies. So each call that creates a segment looks at the next two of the ring, and one
+//! No process is notified when another one dies. So each call that creates a segment looks at the next two of the ring, and one
 //! that meets a limit looks at all.
 
 use super::{
@@ -73,10 +73,14 @@ impl Session {
     pub(super) fn sweep(&mut self, most: u32) {
         let table = self.table;
         let header = table.header();
+        let mut first_left = None;
         for _ in 0..most.min(ENTRIES) {
             let Some(index) = header.pending.load(Relaxed).checked_sub(1) else {
                 return;
             };
+            if first_left == Some(index) {
+                return; // once around
+            }
             let Some(entry) = table.entry(index) else {
                 header.pending.store(0, Relaxed);
                 return;
@@ -89,6 +93,9 @@ impl Session {
             }
             header.pending.store(next, Relaxed);
             self.settle(index, entry);
+            if entry.behind.load(Relaxed) != 0 {
+                first_left.get_or_insert(index);
+            }
         }
     }
 
@@ -120,7 +127,7 @@ impl Session {
         self.table.by_id(id).ok_or(Errno(libc::EINVAL))
     }
 
-    /// Destroys a segment that nobody has attached. If this user may not remove its file, that is left to one who may.
+    /// Destroys a segment that no process has attached. If this user may not remove its file, that is left to one who may.
     pub(super) fn destroy(&mut self, index: u32, entry: &'static Entry) {
         let table = self.table;
         table.add_pending(index, entry);
