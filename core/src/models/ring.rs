@@ -252,6 +252,31 @@ fn a_sender_that_follows_a_killed_one_finds_the_end() {
     );
 }
 
+/// The same, where the receiver has freed only some lines of that message: what is in the others is no frame.
+#[test]
+fn a_sender_that_follows_a_killed_one_does_not_begin_inside_of_a_message() {
+    check(
+        || {
+            let memory = Memory::new(64, false);
+            let view = memory.view();
+            send_all(view, &mut Producer::find(view).unwrap(), 0x4141, &[4]);
+            memory.words.forget_last_tail();
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    send_all(view, &mut Producer::find(view).unwrap(), 2, &[1]);
+                }
+            });
+            let mut head = Consumer::find(view);
+            expect(view, &mut head, 0x4141, 4);
+            expect(view, &mut head, 2, 1);
+            sender.join().unwrap();
+        },
+        3,
+    );
+}
+
 /// A sender follows one that was killed with lines written and not committed; it clears them while the receiver looks.
 #[test]
 fn what_a_killed_sender_has_written_is_no_message() {

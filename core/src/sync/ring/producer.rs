@@ -62,7 +62,15 @@ impl Producer {
         let head = view.words.receiver.head.load(Acquire);
         // Acquire, both: make visible what the last sender and the receiver did. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
-        let pos = tail.max(head);
+        let pos = if head <= tail {
+            tail
+        } else if view.drops {
+            head
+        } else {
+            // The receiver has freed lines of a message that the dead sender has committed. `head` may be in the middle
+            // of it. Acquire: as above; it is at least the `head` that was loaded.
+            view.words.receiver.released.load(Acquire).max(head)
+        };
         let limit = view.limit(head);
         if pos > limit || pos > u64::MAX / 2 {
             return Err(Damaged);
