@@ -58,7 +58,7 @@ impl Sender {
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw
-            .send(&mut self.end, message.into(), Deadline::Never)
+            .send(&mut self.end, message.into(), &Deadline::Never)
     }
 
     /// Sends a message if there is room for it now.
@@ -69,7 +69,7 @@ impl Sender {
     /// while it was sending; a sender that runs is waited for, for at most 30 µs.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.raw.send(&mut self.end, message.into(), Deadline::Now)
+        self.raw.send(&mut self.end, message.into(), &Deadline::Now)
     }
 
     /// Sends a message; waits for room at most this time on the monotonic clock. Zero is
@@ -81,7 +81,7 @@ impl Sender {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.raw.send(&mut self.end, message.into(), deadline)
+        self.raw.send(&mut self.end, message.into(), &deadline)
     }
 
     /// Sends several messages; waits until there is room for all of them. Returns the number of messages that were
@@ -153,7 +153,7 @@ impl Sender {
     interrupt_methods!(self, self.end.interrupt());
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
-        self.raw.reserve(&mut self.end, len, deadline)?;
+        self.raw.reserve(&mut self.end, len, &deadline)?;
         Ok(Slot::new(self, len))
     }
 }
