@@ -333,8 +333,17 @@ pub fn fast_paths() -> Vec<FastPath> {
         sender.try_reserve(64)?.commit()?;
         receiver.try_peek()?.release()
     };
+    let batch: Step = |sender, receiver| {
+        sender.send_batch(&[[1; 64].as_slice(); 16])?;
+        let received = receiver.recv_batch(&mut [0; 16 * 64], &mut [0; 16]);
+        received.map(drop)
+    };
     vec![
         path("Ring: send, recv, 64 B", ring(false, message)),
+        path(
+            "Ring: send_batch, recv_batch, 16 × 64 B",
+            ring(false, batch),
+        ),
         path("Ring: send, recv, 64 KiB", ring(false, long_message)),
         path("Ring: try_send, try_recv", ring(false, tried)),
         path(

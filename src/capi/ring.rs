@@ -413,7 +413,7 @@ pub unsafe extern "C" fn shm_ring_send(
         }?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
-        raw.send(end, message, deadline).map(|()| 0)
+        raw.send(end, message, &deadline).map(|()| 0)
     }))
 }
 
@@ -495,7 +495,7 @@ pub unsafe extern "C" fn shm_ring_reserve(
         }
         let deadline = deadline(raw.object(), Action::Reserve, timeout)?;
         let end = sending.end(raw, Action::Reserve)?;
-        raw.reserve(end, size, deadline)?;
+        raw.reserve(end, size, &deadline)?;
         let data = raw.slot(end).map_or(ptr::null_mut(), Piece::address);
         sending.slot += 1;
         let reserved = shm_slot {
@@ -588,7 +588,7 @@ pub unsafe extern "C" fn shm_ring_recv(
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         let end = receiving.end(raw)?;
-        let len = raw.receive(end, buffer, deadline)?;
+        let len = raw.receive(end, buffer, &deadline)?;
         Ok(len as isize)
     }))
 }
@@ -659,7 +659,7 @@ pub unsafe extern "C" fn shm_ring_peek(
         }
         let deadline = deadline(raw.object(), Action::Peek, timeout)?;
         let end = receiving.end(raw)?;
-        let found = raw.peek(end, deadline)?;
+        let found = raw.peek(end, &deadline)?;
         let piece = raw.message(end, &found);
         let data = piece.map_or(ptr::null_mut(), Piece::address);
         receiving.peeked = Some(found);

@@ -166,6 +166,12 @@ impl Holder {
         of != 0 && of == process.plain() && names.are(self)
     }
 
+    /// Returns the same as `is_mine` for a process, faster if it is true.
+    #[inline(always)]
+    pub fn is_this_process(self) -> bool {
+        self.0 != 0 && Process::is_certainly(self.0) || self.is_mine()
+    }
+
     /// Returns its number, which is never 0, and in which [`FREE_BITS`] are 0.
     pub fn bits(self) -> u64 {
         self.0

@@ -33,19 +33,39 @@ pub(super) struct Process {
 
 static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
+/// The same page if the kernel clears it in a child; else `NONE`.
+static WIPED: AtomicPtr<Process> = AtomicPtr::new(ptr::from_ref(&NONE).cast_mut());
+
+static NONE: Process = Process::none();
+
 /// Used instead of a page that is cleared.
-static NOT_WIPED: Process = Process {
-    plain: AtomicU64::new(0),
-    token: AtomicU64::new(0),
-    ipc_namespace: AtomicU64::new(0),
-    no_token: AtomicI32::new(0),
-    of: AtomicI32::new(0),
-};
+static NOT_WIPED: Process = Process::none();
 
 /// In `of`, while the numbers are cleared.
 const CLEARING: i32 = -1;
 
 impl Process {
+    const fn none() -> Process {
+        Process {
+            plain: AtomicU64::new(0),
+            token: AtomicU64::new(0),
+            ipc_namespace: AtomicU64::new(0),
+            no_token: AtomicI32::new(0),
+            of: AtomicI32::new(0),
+        }
+    }
+
+    /// Returns whether a number that is not 0 is one of those of this process. May return false for any number.
+    #[inline(always)]
+    pub fn is_certainly(number: u64) -> bool {
+        // Acquire: as in `current`.
+        let page = WIPED.load(Acquire);
+        // SAFETY: WIPED is the address of a static or of a page that is never unmapped.
+        let process = unsafe { &*page };
+        // Relaxed, both: the numbers say nothing of other memory.
+        process.token.load(Relaxed) == number || process.plain.load(Relaxed) == number
+    }
+
     /// Returns the calling process.
     #[inline(always)]
     pub fn current() -> &'static Process {
@@ -79,6 +99,10 @@ impl Process {
             unsafe { sys::release(room, sys::page_size()) };
         }
         if first.is_ok() {
+            if !ptr::eq(page, &NOT_WIPED) {
+                // Release: as for PAGE.
+                WIPED.store(page, Release);
+            }
             // SAFETY: the handler only stores to atomics. If it cannot be registered for lack of
             // memory, the other means remain.
             let _ = unsafe { libc::pthread_atfork(None, None, Some(clear_in_child)) };

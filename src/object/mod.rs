@@ -301,7 +301,7 @@ impl Object {
     #[inline(always)]
     pub fn me_if_known(&self) -> Option<Holder> {
         // Both as in `introduce`.
-        let is_introduced = Holder::from_bits(self.introduced.load(Acquire)).is_mine();
+        let is_introduced = Holder::from_bits(self.introduced.load(Acquire)).is_this_process();
         let abroad = self.header().mixed.load(Relaxed) != 0;
         is_introduced
             .then(|| Holder::thread_if_known(self.ipc_namespace, abroad))
@@ -320,7 +320,7 @@ impl Object {
     pub fn introduce(&self) -> bool {
         // Acquire: pairs with the store in `introduce_now`, so that what this thread writes next is ordered after
         // what the other thread has written to the header.
-        if !Holder::from_bits(self.introduced.load(Acquire)).is_mine() {
+        if !Holder::from_bits(self.introduced.load(Acquire)).is_this_process() {
             self.introduce_now();
         }
         // Relaxed: a process of another namespace that opens it now may be missed.

@@ -27,7 +27,7 @@ impl Role {
     /// fork.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
-        self.0.is_mine()
+        self.0.is_this_process()
     }
 
     /// Returns whether this process still has the role: no other process has taken it

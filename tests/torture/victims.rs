@@ -74,7 +74,7 @@ const LAST: &[u8] = &[0; 13_880];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 70] = [
+pub const VICTIMS: [(&str, Victim); 72] = [
     (
         "lock, set, unlock",
         Victim {
@@ -340,6 +340,14 @@ pub const VICTIMS: [(&str, Victim); 70] = [
         },
     ),
     (
+        "send a batch where there is room",
+        Victim {
+            prepare: claim_sender_and_send,
+            act: send_batch,
+            check: check_batch_behind_more,
+        },
+    ),
+    (
         "send across the end",
         Victim {
             prepare: send_to_the_end,
@@ -441,6 +449,14 @@ pub const VICTIMS: [(&str, Victim); 70] = [
             prepare: claim_receiver,
             act: receive,
             check: check_received,
+        },
+    ),
+    (
+        "receive a batch",
+        Victim {
+            prepare: claim_receiver_of_more,
+            act: receive_batch,
+            check: check_batch_received,
         },
     ),
     (
@@ -1289,6 +1305,12 @@ fn claim_sender(objects: &Objects) {
     *objects.sender.borrow_mut() = objects.ring.sender().ok();
 }
 
+/// The sender has learnt how much room there is.
+fn claim_sender_and_send(objects: &Objects) {
+    claim_sender(objects);
+    send(objects);
+}
+
 fn claim_one_of_many(objects: &Objects) {
     *objects.sender.borrow_mut() = objects.many.sender().ok();
 }
@@ -1475,6 +1497,18 @@ fn receive(objects: &Objects) {
     with_receiver(objects, |receiver| drop(receiver.try_recv(&mut [0; 100])));
 }
 
+/// There are three messages.
+fn claim_receiver_of_more(objects: &Objects) {
+    claim_sender_and_send(objects);
+    claim_receiver(objects);
+}
+
+fn receive_batch(objects: &Objects) {
+    with_receiver(objects, |receiver| {
+        drop(receiver.try_recv_batch(&mut [0; 300], &mut [0; 5]));
+    });
+}
+
 fn peek_and_release(objects: &Objects) {
     with_receiver(objects, |receiver| {
         if let Ok(message) = receiver.try_peek() {
@@ -1531,6 +1565,11 @@ fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
     either(&objects.ring, done, &[FIRST, SECOND], &after)
 }
 
+fn check_batch_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
+    let after = [FIRST, SECOND, SENT, SENT, FIRST, SENT];
+    either(&objects.ring, done, &after[..3], &after)
+}
+
 fn check_sent_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
     either(&objects.ring, done, &[LAST], &[LAST, SENT])
 }
@@ -1568,6 +1607,13 @@ fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
 
 fn check_received(objects: &Objects, done: bool) -> Result<(), String> {
     either(&objects.ring, done, &[FIRST, SECOND], &[SECOND])
+}
+
+/// The first message is released alone, and the others together.
+fn check_batch_received(objects: &Objects, done: bool) -> Result<(), String> {
+    let before = [FIRST, SECOND, SENT];
+    let possible = [&before[..], &before[1..], &[]];
+    go_on(&objects.ring, if done { &possible[2..] } else { &possible })
 }
 
 fn check_all_received(objects: &Objects, _: bool) -> Result<(), String> {

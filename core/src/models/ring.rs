@@ -67,8 +67,10 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
                 if batch {
-                    tail.add(view, (&bytes).into(), Deadline::Never, expected)
-                        .unwrap();
+                    if !tail.add_short(view, (&bytes).into()) {
+                        tail.add(view, (&bytes).into(), Deadline::Never, expected)
+                            .unwrap();
+                    }
                 } else if !tail.send_short(view, (&bytes).into()) {
                     tail.send(view, (&bytes).into(), Deadline::Never, expected)
                         .unwrap();
@@ -109,6 +111,92 @@ fn the_sender_waits_for_room() {
 #[test]
 fn a_batch_is_there_at_once() {
     check(|| cross(64, &[1, 1, 1], true), 2);
+}
+
+/// Receives so many messages of one word, as many at a time as are there.
+fn expect_batches(view: View, head: &mut Consumer, first: u64, last: u64) {
+    let mut next = first;
+    while next <= last {
+        let mut buffer = [0; 64];
+        let mut lengths = 0;
+        let received = head.receive_short_batch(view, (&mut buffer).into(), 8, |at, len| {
+            assert_eq!((at, len), (lengths, 8));
+            lengths += 1;
+        });
+        for bytes in buffer.chunks(8).take(received) {
+            assert_eq!(bytes, message(next, 1));
+            next += 1;
+        }
+        if received == 0 {
+            expect(view, head, next, 1);
+            next += 1;
+        }
+    }
+    assert_eq!(next, last + 1);
+}
+
+/// Sends so many messages of one word together, and waits for room.
+fn send_batch(view: View, tail: &mut Producer, first: u64, last: u64) {
+    for number in first..=last {
+        let bytes = message(number, 1);
+        if !tail.add_short(view, (&bytes).into()) {
+            tail.add(view, (&bytes).into(), Deadline::Never, expected)
+                .unwrap();
+        }
+    }
+    tail.commit(view);
+}
+
+/// More than fits: the batch is committed in parts, and its lines are used again.
+#[test]
+fn batches_cross() {
+    check(
+        || {
+            // Room for two frames of a line each, in five lines.
+            let memory = Memory::new(16, false);
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    send_batch(view, &mut Producer::find(view).unwrap(), 1, 6);
+                }
+            });
+            let view = memory.view();
+            expect_batches(view, &mut Consumer::find(view), 1, 6);
+            sender.join().unwrap();
+        },
+        2,
+    );
+}
+
+/// A sender follows one that was killed before it had committed its batch.
+#[test]
+fn the_batch_of_a_killed_sender_is_not_received() {
+    check(
+        || {
+            let memory = Memory::new(64, false);
+            let view = memory.view();
+            let mut killed = Producer::find(view).unwrap();
+            send_batch(view, &mut killed, 1, 1);
+            for _ in 0..2 {
+                assert!(killed.add_short(view, (&message(9, 1)).into()));
+            }
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    let mut tail = Producer::find(view).unwrap();
+                    send_batch(view, &mut tail, 2, 2);
+                    send_batch(view, &mut tail, 3, 4);
+                }
+            });
+            let mut head = Consumer::find(view);
+            expect_batches(view, &mut head, 1, 4);
+            sender.join().unwrap();
+            assert!(head.finds_nothing(view));
+        },
+        3,
+    );
 }
 
 /// In a model, a piece has 8 bytes.
@@ -246,6 +334,31 @@ fn a_sender_that_follows_a_killed_one_finds_the_end() {
                 expect(view, &mut head, number, 1);
                 head.free_all(view);
             }
+            sender.join().unwrap();
+        },
+        3,
+    );
+}
+
+/// The same, where the receiver has freed only some lines of that message: what is in the others is no frame.
+#[test]
+fn a_sender_that_follows_a_killed_one_does_not_begin_inside_of_a_message() {
+    check(
+        || {
+            let memory = Memory::new(64, false);
+            let view = memory.view();
+            send_all(view, &mut Producer::find(view).unwrap(), 0x4141, &[4]);
+            memory.words.forget_last_tail();
+            let sender = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    let view = memory.view();
+                    send_all(view, &mut Producer::find(view).unwrap(), 2, &[1]);
+                }
+            });
+            let mut head = Consumer::find(view);
+            expect(view, &mut head, 0x4141, 4);
+            expect(view, &mut head, 2, 1);
             sender.join().unwrap();
         },
         3,

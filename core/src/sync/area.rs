@@ -165,15 +165,16 @@ impl Area<'_> {
         (unsafe { self.base.add(offset) }, len.min(self.len - offset))
     }
 
-    /// Returns the word at an offset; the first word if the offset is not aligned, or beyond the area.
+    /// Returns the aligned word that has the byte at an offset; the first word if the offset is beyond the area.
     #[inline(always)]
     pub fn word(&self, offset: usize) -> &AtomicU64 {
-        let offset = if offset & 7 == 0 && offset <= self.len - 8 {
+        let offset = offset & !7;
+        let offset = if offset < self.len {
             offset
         } else {
             Self::nowhere()
         };
-        // SAFETY: the offset was checked, so the word lies in the area and is aligned. It is an atomic, so others may
+        // SAFETY: the offset and the length are multiples of 8, so the word lies in the area and is aligned. It is an atomic, so others may
         // write it, and no code has a reference to the area's bytes that forbids that.
         unsafe { &*self.base.add(offset).cast() }
     }
@@ -181,6 +182,23 @@ impl Area<'_> {
     #[cold]
     fn nowhere() -> usize {
         0
+    }
+
+    /// Stores 0 in so many words, of which the first is at an aligned offset, and each is `APART` bytes behind the one
+    /// before; except for those that would lie outside.
+    #[inline(always)]
+    pub fn clear_words<const APART: usize>(self, offset: usize, count: usize) {
+        const { assert!(APART != 0 && APART.is_multiple_of(8)) }
+        let (first, len) = self.range(offset & !7, count.saturating_mul(APART) & !7);
+        let mut done = 0;
+        while done < len {
+            // SAFETY: all of these numbers are multiples of 8, so the word lies in the `len` bytes, which lie in the
+            // area, and is aligned. It is an atomic, as in `word`.
+            let word: &AtomicU64 = unsafe { &*first.add(done).cast() };
+            // Relaxed: the caller orders it.
+            word.store(0, super::atomic::Ordering::Relaxed);
+            done += APART;
+        }
     }
 
     /// Copies bytes in, except for those that would lie outside.
@@ -281,6 +299,13 @@ impl Area<'_> {
     }
 
     pub fn fetch_to_write(self, _: usize) {}
+
+    pub fn clear_words<const APART: usize>(self, offset: usize, count: usize) {
+        for at in 0..count {
+            self.word(offset + at * APART)
+                .store(0, super::atomic::Ordering::Relaxed);
+        }
+    }
 
     pub fn read(self, offset: usize, buffer: Buffer) {
         // SAFETY: in a model, the buffer is a slice.

@@ -69,7 +69,7 @@ impl Receiver {
     #[inline]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.raw
-            .receive(&mut self.end, buffer.into(), Deadline::Never)
+            .receive(&mut self.end, buffer.into(), &Deadline::Never)
     }
 
     /// Receives a message if there is one now. Returns its length in bytes.
@@ -80,7 +80,7 @@ impl Receiver {
     #[inline]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.raw
-            .receive(&mut self.end, buffer.into(), Deadline::Now)
+            .receive(&mut self.end, buffer.into(), &Deadline::Now)
     }
 
     /// Receives a message; waits for it at most this time on the monotonic clock. Zero is
@@ -92,7 +92,7 @@ impl Receiver {
     #[inline]
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.raw.receive(&mut self.end, buffer.into(), deadline)
+        self.raw.receive(&mut self.end, buffer.into(), &deadline)
     }
 
     /// Receives a message, which replaces the vector's contents; waits for it. Returns its length in bytes.
@@ -136,7 +136,7 @@ impl Receiver {
             let room = message.spare_capacity_mut();
             // SAFETY: the room is borrowed only here, and `receive` writes it and never reads it.
             let buffer = unsafe { Buffer::new(room.as_mut_ptr().cast(), room.len()) };
-            match self.raw.receive(&mut self.end, buffer, deadline) {
+            match self.raw.receive(&mut self.end, buffer, &deadline) {
                 Ok(len) => {
                     // SAFETY: `receive` has copied the message, whose length is at most that of the buffer,
                     // and all of which lies inside the ring.
@@ -149,7 +149,7 @@ impl Receiver {
                     let len = if has_grown {
                         self.raw.room()
                     } else {
-                        self.raw.look_for_message(&mut self.end, deadline)?.len
+                        self.raw.look_for_message(&mut self.end, &deadline)?.len
                     };
                     has_grown = true;
                     message
@@ -265,7 +265,7 @@ impl Receiver {
     interrupt_methods!(self, self.end.interrupt());
 
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
-        let found = self.raw.peek(&mut self.end, deadline)?;
+        let found = self.raw.peek(&mut self.end, &deadline)?;
         Ok(Message::new(self, found))
     }
 

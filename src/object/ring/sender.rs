@@ -57,7 +57,7 @@ impl Sender {
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw
-            .send(&mut self.end, message.into(), Deadline::Never)
+            .send(&mut self.end, message.into(), &Deadline::Never)
     }
 
     /// Sends a message if there is room for it now.
@@ -68,7 +68,7 @@ impl Sender {
     /// call waits up to 30 µs for a sender that is running.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
-        self.raw.send(&mut self.end, message.into(), Deadline::Now)
+        self.raw.send(&mut self.end, message.into(), &Deadline::Now)
     }
 
     /// Sends a message; waits for room at most this time on the monotonic clock. Zero is
@@ -80,7 +80,7 @@ impl Sender {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), Error> {
         let deadline = Deadline::after(Some(timeout));
-        self.raw.send(&mut self.end, message.into(), deadline)
+        self.raw.send(&mut self.end, message.into(), &deadline)
     }
 
     /// Sends several messages; waits until there is room for all of them. Returns the number of messages that were
@@ -152,7 +152,7 @@ impl Sender {
     interrupt_methods!(self, self.end.interrupt());
 
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
-        self.raw.reserve(&mut self.end, len, deadline)?;
+        self.raw.reserve(&mut self.end, len, &deadline)?;
         Ok(Slot::new(self, len))
     }
 }

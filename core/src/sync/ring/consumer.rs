@@ -45,7 +45,9 @@ pub struct Consumer {
     cleared_offset: usize,
     /// The position up to which lines are freed.
     freed: u64,
-    /// The distance behind `pos` at which it clears lines, and how much it frees at a time, in bytes.
+    /// How far behind `pos` lines may be that are not cleared, and those that are not cleared then. How much it frees at
+    /// a time. In bytes.
+    farthest: u64,
     distance: u64,
     step: u64,
     /// The position behind the last message for which it had to wait.
@@ -99,6 +101,7 @@ struct Progress {
 
 impl Span {
     /// Returns whether its bytes wrap at the end of the ring.
+    #[inline(always)]
     pub fn wraps(&self, view: View) -> bool {
         view.area.wraps(self.offset, self.len)
     }
@@ -115,13 +118,16 @@ impl Consumer {
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
         let pos = if is_possible { released } else { head };
         let step = lag(view.capacity) / 2;
+        // A quarter is cleared at a time, which is faster than line by line.
+        let farthest = step.min(DISTANCE) & !(LINE - 1);
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
             cleared: head,
             cleared_offset: view.offset(head),
             freed: head,
-            distance: (step.min(DISTANCE) & !(LINE - 1)) as u64,
+            farthest: farthest as u64,
+            distance: (farthest - ((farthest / 4) & !(LINE - 1))) as u64,
             step: step as u64,
             waited: pos,
             pause: *STREAM.start(),
@@ -156,12 +162,64 @@ impl Consumer {
         if view.drops {
             return None;
         }
-        let message = self.next(view)?;
-        if message.size > view.room() - self.offset {
+        let (len, size) = self.copy_short(view, self.offset, buffer)?;
+        self.release_next(view, size);
+        Some(len)
+    }
+
+    /// Copies the message at this offset under the conditions of `receive_short`. Returns its length, and the size of its
+    /// frame.
+    #[inline(always)]
+    fn copy_short(&mut self, view: View, offset: usize, buffer: Buffer) -> Option<(usize, usize)> {
+        // Acquire: makes the frame's bytes visible.
+        let word = view.area.word(offset).load(Acquire);
+        if word != self.known.word {
+            self.learn(view, word)?;
+        }
+        let Known { len, size, .. } = self.known;
+        if size > view.room() - offset {
             return None;
         }
-        view.area.read(message.offset, buffer.part(0, message.len)?);
-        self.release(view, message).then_some(message.len)
+        view.area.read(offset + WORD, buffer.part(0, len)?);
+        Some((len, size))
+    }
+
+    /// Receives messages under the conditions of `receive_short`, one after the other in the buffer, and at most `count`.
+    /// Passes the index and the length of each to `store`, and returns how many there are. Releases many at a time: a
+    /// receiver that dies in this call leaves some of them to the next one.
+    #[inline]
+    pub fn receive_short_batch(
+        &mut self,
+        view: View,
+        mut buffer: Buffer,
+        count: usize,
+        mut store: impl FnMut(usize, usize),
+    ) -> usize {
+        let mut received = 0;
+        if view.drops {
+            return received;
+        }
+        loop {
+            let (mut offset, mut copied) = (self.offset, 0);
+            // A sender may wait for the room of these messages.
+            while received < count && copied < self.step as usize {
+                let Some((len, size)) = self.copy_short(view, offset, buffer) else {
+                    break;
+                };
+                store(received, len);
+                received += 1;
+                buffer = buffer.behind(len);
+                copied += size;
+                offset += size;
+                if offset >= view.room() {
+                    offset = 0;
+                }
+            }
+            if copied == 0 {
+                return received;
+            }
+            self.release_next(view, copied);
+        }
     }
 
     /// Returns whether there is certainly no message. If false, `receive` has to look.
@@ -382,6 +440,7 @@ impl Consumer {
 
     /// Returns whether a message that was found is still the next one. In a ring that drops the oldest message it is
     /// true: the sender may have dropped the message, and `release` then fails.
+    #[inline(always)]
     pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored the value, or a later receiver has, at any time.
         view.drops || view.words.receiver.released.load(Relaxed) == message.pos
@@ -391,59 +450,77 @@ impl Consumer {
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
         let receiver = &view.words.receiver;
-        let next = message.pos.wrapping_add(message.size as u64);
-        let freed = self.freed;
-        if view.drops {
-            // Acquire: see `Producer::drop_oldest`.
-            fence(Acquire);
-            // Release: orders the reads before the sender's writes to the same bytes. Acquire: as in `follow`.
-            if receiver
-                .head
-                .compare_exchange(message.pos, next, AcqRel, Relaxed)
-                .is_err()
-            {
-                return false;
-            }
-        } else {
-            // Release: pairs with the acquire in `find` of a receiver that follows this one.
-            receiver.released.store(next, Release);
+        if !view.drops {
+            self.release_next(view, message.size);
+            return true;
         }
-        self.pos = next;
-        self.offset += message.size;
+        let next = message.pos.wrapping_add(message.size as u64);
+        // Acquire: see `Producer::drop_oldest`.
+        fence(Acquire);
+        // Release: orders the reads before the sender's writes to the same bytes. Acquire: as in `follow`.
+        let released = receiver
+            .head
+            .compare_exchange(message.pos, next, AcqRel, Relaxed);
+        if released.is_ok() {
+            self.advance(view, message.size);
+        }
+        released.is_ok()
+    }
+
+    /// Releases this many bytes of frames from `pos` on.
+    #[inline(always)]
+    fn release_next(&mut self, view: View, size: usize) {
+        let freed = self.freed;
+        self.advance(view, size);
+        // Release: pairs with the acquire in `find` of a receiver that follows this one.
+        view.words.receiver.released.store(self.pos, Release);
+        if self.pos.wrapping_sub(self.cleared) > self.farthest {
+            self.clear_behind(view);
+        }
+        self.wake_if_wanted(view, freed);
+    }
+
+    /// Clears the lines that are farther behind than `distance`, and frees lines if there are enough of them.
+    #[inline(never)]
+    fn clear_behind(&mut self, view: View) {
+        self.clear_up_to(view, self.pos.wrapping_sub(self.distance));
+        if self.cleared.wrapping_sub(self.freed) >= self.step {
+            self.free_cleared(view);
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, view: View, size: usize) {
+        self.pos = self.pos.wrapping_add(size as u64);
+        self.offset += size;
         if self.offset >= view.room() {
             self.offset -= view.room();
         }
-        if view.drops {
-            return true; // the sender does not wait
-        }
-        if next.wrapping_sub(self.cleared) > self.distance {
-            self.clear_up_to(view, next.wrapping_sub(self.distance));
-            if self.cleared.wrapping_sub(self.freed) >= self.step {
-                self.free_cleared(view);
-            }
-        }
-        self.wake_if_wanted(view, freed);
-        true
     }
 
     /// Releases a message that was not copied as `release` does. Its lines need not be in this processor's cache, so those
     /// of a large one are not cleared.
+    #[inline(always)]
     pub fn release_unread(&mut self, view: View, message: Span) -> bool {
         if view.drops || message.size < LARGE {
             return self.release(view, message);
         }
-        self.clear_up_to(view, message.pos);
-        self.cleared = message.pos.wrapping_add(message.size as u64);
-        self.cleared_offset = view.offset(self.cleared);
-        self.release(view, message);
-        if self.cleared.wrapping_sub(self.freed) >= self.step {
-            self.free_cleared(view);
-        }
+        self.release_large(view, message);
         true
     }
 
+    #[inline(never)]
+    fn release_large(&mut self, view: View, message: Span) {
+        self.clear_up_to(view, message.pos);
+        self.cleared = message.pos.wrapping_add(message.size as u64);
+        self.cleared_offset = view.offset(self.cleared);
+        self.release_next(view, message.size);
+        if self.cleared.wrapping_sub(self.freed) >= self.step {
+            self.free_cleared(view);
+        }
+    }
+
     /// Clears released lines.
-    #[inline(always)]
     fn clear_up_to(&mut self, view: View, to: u64) {
         // Release: orders the store of `released` before the stores of 0. A sender that follows a dead one and finds 0
         // in such a line (by an acquire load) sees `released` beyond it, and does not take the line for the end. A
@@ -456,7 +533,6 @@ impl Consumer {
     }
 
     /// Gives the cleared lines back to the sender.
-    #[inline(always)]
     fn free_cleared(&mut self, view: View) {
         self.freed = self.cleared;
         // Release: orders the reads and the clearing before the sender's writes to the same lines.

@@ -314,16 +314,16 @@ impl View<'_> {
 
     /// Clears the first word of so many lines, from an offset on. Returns the offset behind them.
     #[inline(always)]
-    fn clear(&self, mut offset: usize, lines: usize) -> usize {
-        for _ in 0..lines {
-            // Relaxed: the caller orders it by a later release.
-            self.area.word(offset).store(0, Relaxed);
-            offset += LINE;
-            if offset >= self.room() {
-                offset = 0;
-            }
+    fn clear(&self, offset: usize, lines: usize) -> usize {
+        let to_end = (self.room() - offset) / LINE;
+        if lines < to_end {
+            self.area.clear_words::<LINE>(offset, lines);
+            offset + lines * LINE
+        } else {
+            self.area.clear_words::<LINE>(offset, to_end);
+            self.area.clear_words::<LINE>(0, lines - to_end);
+            (lines - to_end) * LINE
         }
-        offset
     }
 }
 

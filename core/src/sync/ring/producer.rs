@@ -47,7 +47,6 @@ pub struct Producer {
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
-    cpu: Cpu,
     pace: Pace,
 }
 
@@ -62,7 +61,15 @@ impl Producer {
         let head = view.words.receiver.head.load(Acquire);
         // Acquire, both: make visible what the last sender and the receiver did. A dead sender may have committed more.
         let tail = view.words.sender.tail.load(Acquire);
-        let pos = tail.max(head);
+        let pos = if head <= tail {
+            tail
+        } else if view.drops {
+            head
+        } else {
+            // The receiver has freed lines of a message that the dead sender has committed. `head` may be in the middle
+            // of it. Acquire: as above; it is at least the `head` that was loaded.
+            view.words.receiver.released.load(Acquire).max(head)
+        };
         let limit = view.limit(head);
         if pos > limit || pos > u64::MAX / 2 {
             return Err(Damaged);
@@ -114,8 +121,9 @@ impl Producer {
     #[inline]
     pub fn catch_up(&mut self, view: View) -> bool {
         self.pending = None;
-        // Relaxed, here and below: the senders' lock, which this thread holds, orders them.
-        let pos = view.words.sender.tail.load(Relaxed);
+        // Relaxed, here and below: the senders' lock, which this thread holds, orders them. No ring ever moves enough
+        // bytes to need the highest bit; without it, no sum of positions overflows.
+        let pos = view.words.sender.tail.load(Relaxed) & (u64::MAX >> 1);
         let is_last = pos == self.pos;
         if !is_last {
             self.pos = pos;
@@ -134,25 +142,57 @@ impl Producer {
     /// whether it was sent.
     #[inline(always)]
     pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
-        let frame = message(bytes.len());
-        let size = frame.size;
-        let fits = self.pending.is_none()
-            && bytes.len() <= PIECE
-            && bytes.len() <= view.capacity
-            && size <= view.room() - self.offset
-            && self.knows_room(size);
-        if !fits {
+        if self.pending.is_some() || !self.has_place(view, bytes.len()) {
             return false;
         }
-        if size > LINE {
-            if self.pos + size as u64 > self.reserved {
-                self.extend_reserved(view, size);
-            }
-            self.expect_large(view, size);
+        let frame = message(bytes.len());
+        if frame.size > LINE {
+            self.extend_reserved(view, frame.size);
         }
-        let (offset, word) = (self.offset, frame.word(self.cpu.get()));
-        self.advance(view, size);
+        let (offset, word) = self.write_short(view, bytes, frame);
         self.store_end(view);
+        self.commit_frame(view, offset, word);
+        if self.pace.is_slow {
+            self.fetch(view, frame.size);
+        }
+        true
+    }
+
+    /// Adds a message under the conditions of [`send_short`](Producer::send_short). Returns whether it was added. The
+    /// caller commits it before another sender can have the senders' lock, so `dirty` need not be set: if this sender
+    /// dies, the next one moves `uncleared` up to `reserved`, whatever `dirty` says.
+    #[inline(always)]
+    pub fn add_short(&mut self, view: View, bytes: Source) -> bool {
+        if !self.has_place(view, bytes.len()) {
+            return false;
+        }
+        let frame = message(bytes.len());
+        if frame.size > LINE || self.pending.is_some() {
+            self.extend_reserved(view, frame.size);
+        }
+        let pos = self.pos;
+        let (offset, word) = self.write_short(view, bytes, frame);
+        self.append_frame(view, (pos, offset, word));
+        true
+    }
+
+    /// Returns whether a message of this length is short, does not wrap, and is known to have room.
+    #[inline(always)]
+    fn has_place(&self, view: View, len: usize) -> bool {
+        let size = message(len).size;
+        len <= PIECE
+            && len <= view.capacity
+            && size <= view.room() - self.offset
+            && self.knows_room(size)
+    }
+
+    /// Writes the bytes of a message that has a place here. Returns the offset and the first word of its frame, which is
+    /// not written.
+    #[inline(always)]
+    fn write_short(&mut self, view: View, bytes: Source, frame: Frame) -> (usize, u64) {
+        let (offset, word) = (self.offset, frame.word(self.pace.count()));
+        self.expect_large(view, frame.size);
+        self.advance(view, frame.size);
         if bytes.len() <= SHORT {
             view.area.write(offset + WORD, bytes);
         } else {
@@ -162,11 +202,7 @@ impl Producer {
             view.area.write(offset + LINE, rest);
             view.area.write(offset + WORD, first);
         }
-        self.commit_frame(view, offset, word);
-        if self.pace.is_slow() {
-            self.fetch(view, size);
-        }
-        true
+        (offset, word)
     }
 
     /// Brings the lines of the next message into this processor's cache while the receiver works. Not if the ring is
@@ -234,6 +270,22 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
+    /// Finds room for a message as `reserve` does, if it does not wrap and is known to have room: the most frequent case
+    /// alone.
+    #[inline(always)]
+    pub fn reserve_at_once(&mut self, view: View, len: usize) -> Option<usize> {
+        let size = message(len).size;
+        let has_place = len <= view.capacity
+            && size <= view.room() - self.offset
+            && self.pending.is_none()
+            && self.knows_room(size);
+        if !has_place {
+            return None;
+        }
+        self.prepare_slot(view, size);
+        Some(self.offset + WORD)
+    }
+
     /// Finds room for frames of this size together, of which the last is that of the slot.
     #[inline]
     fn reserve_frames(
@@ -244,13 +296,19 @@ impl Producer {
         peers: impl Fn() -> Peers,
     ) -> Result<(), RingError> {
         self.make_room(view, size, deadline, peers)?;
+        self.prepare_slot(view, size);
+        Ok(())
+    }
+
+    /// Prepares writing into frames of this size, which have room.
+    #[inline(always)]
+    fn prepare_slot(&mut self, view: View, size: usize) {
         self.slot_end = self.pos + size as u64;
         // An uncommitted message of one line leaves the first word of every line 0.
         if size > LINE || self.pending.is_some() {
             self.extend_reserved(view, size);
             self.mark_dirty(view);
         }
-        Ok(())
     }
 
     /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too large,
@@ -311,6 +369,7 @@ impl Producer {
     }
 
     /// Returns whether this end was the last to commit. If so, what it has added or reserved since is still its own.
+    #[inline(always)]
     pub fn is_last(&self, view: View) -> bool {
         let committed = self.pending.map_or(self.pos, |(pos, ..)| pos);
         // Relaxed: this end has stored the value, or another sender has, at any time.
@@ -319,6 +378,7 @@ impl Producer {
 
     /// Adds the message that was written at the offset that [`reserve`](Producer::reserve) returned. `len`: at most the
     /// length that was reserved.
+    #[inline]
     pub fn append_message(&mut self, view: View, len: usize) {
         let frame = message(len);
         if self.pos + (frame.size as u64) < self.slot_end {
@@ -334,15 +394,23 @@ impl Producer {
         self.append_message(view, bytes.len());
     }
 
+    #[inline(always)]
     fn append(&mut self, view: View, frame: Frame) {
-        let word = frame.word(self.cpu.get());
-        match self.pending {
-            None => self.pending = Some((self.pos, self.offset, word)),
-            // Relaxed: no receiver reads it before the first frame is committed, which releases it.
-            Some(_) => view.area.word(self.offset).store(word, Relaxed),
-        }
+        let word = frame.word(self.pace.count());
+        self.append_frame(view, (self.pos, self.offset, word));
         self.expect_large(view, frame.size);
         self.advance(view, frame.size);
+    }
+
+    /// Makes a frame the first one that is pending, or stores its first word.
+    #[inline(always)]
+    fn append_frame(&mut self, view: View, frame: (u64, usize, u64)) {
+        let (_, offset, word) = frame;
+        match self.pending {
+            None => self.pending = Some(frame),
+            // Relaxed: no receiver reads it before the first frame is committed, which releases it.
+            Some(_) => view.area.word(offset).store(word, Relaxed),
+        }
     }
 
     /// Moves `uncleared` behind the place in the next round of a frame that is about to be committed, if it is large.
@@ -363,6 +431,7 @@ impl Producer {
     }
 
     /// Commits all added messages at once.
+    #[inline]
     pub fn commit(&mut self, view: View) {
         let Some((_, offset, word)) = self.pending.take() else {
             return;
@@ -397,12 +466,16 @@ impl Producer {
     }
 
     /// Makes `reserved` cover the lines of a frame of this size, before the sender writes into them.
-    #[inline]
+    #[inline(always)]
     fn extend_reserved(&mut self, view: View, size: usize) {
         let end = self.pos + size as u64;
-        if view.drops || end <= self.reserved {
-            return;
+        if end > self.reserved && !view.drops {
+            self.move_reserved(view, end);
         }
+    }
+
+    #[cold]
+    fn move_reserved(&mut self, view: View, end: u64) {
         self.reserved = end.saturating_add(AHEAD).min(self.limit.max(end));
         // Relaxed: a sender that follows a killed one sees all stores that it made. `keep_order` keeps the compiler from
         // moving the stores of the message before this one.
@@ -411,6 +484,7 @@ impl Producer {
     }
 
     /// Sets `dirty`: what this sender writes next may never be committed.
+    #[inline(always)]
     fn mark_dirty(&mut self, view: View) {
         if !self.dirty {
             self.dirty = true;
@@ -470,7 +544,7 @@ impl Producer {
         let frame = |kind| Frame::new(kind, bytes.len());
         let size = frame(FrameKind::Begun).size;
         self.make_room(view, size, deadline, peers)?;
-        let cpu = self.cpu.get();
+        let cpu = self.pace.count();
         let first = view.area.word(self.offset);
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
@@ -536,7 +610,8 @@ impl Producer {
     /// Returns whether a frame of this size is known to have room.
     #[inline(always)]
     fn knows_room(&self, size: usize) -> bool {
-        self.pos.saturating_add(size as u64) <= self.limit
+        // Half the range is never used, so this does not overflow.
+        self.pos.wrapping_add(size as u64) <= self.limit
     }
 
     /// Finds out how far there is room, and drops messages if the ring drops the oldest.
@@ -614,7 +689,7 @@ impl Producer {
         if !stay_awake_for_room(view, end, plenty) {
             sleep_until_room(view, end, plenty, deadline, peers)?;
         }
-        self.cpu.refresh();
+        self.pace.refresh_cpu();
         Ok(())
     }
 
@@ -692,36 +767,13 @@ fn gap(size: usize) -> Frame {
     Frame::new(FrameKind::Gap, size - WORD)
 }
 
-/// The processor that the sender runs on, looked up for one message in 64: an old number costs the receiver a little
-/// time, and looking it up for every message costs more.
-#[derive(Default)]
-struct Cpu {
-    /// In the form of a frame's word.
-    known: u64,
-    age: u8,
-}
-
-impl Cpu {
-    #[inline(always)]
-    fn get(&mut self) -> u64 {
-        if self.age == 0 {
-            self.refresh();
-        }
-        self.age = (self.age + 1) % 64;
-        self.known
-    }
-
-    fn refresh(&mut self) {
-        #[cfg(not(loom))]
-        {
-            self.known = processor(crate::sys::cpu());
-        }
-    }
-}
-
-/// Whether messages are far apart in time, as in a dialogue, or in a stream: measured over 16 messages.
+/// What the sender finds out now and then: whether messages are far apart in time, as in a dialogue, or in a stream;
+/// and the processor that it runs on. An old number costs the receiver a little time, and looking it up for every message
+/// costs more.
 #[derive(Default)]
 struct Pace {
+    /// In the form of a frame's word.
+    cpu: u64,
     sends: u8,
     is_slow: bool,
     since: u64,
@@ -730,17 +782,36 @@ struct Pace {
 impl Pace {
     /// The average number of processor ticks between two messages above which they are far apart.
     const FAR: u64 = 150;
+    /// The number of messages over which that is measured.
     const SENDS: u8 = 16;
+    /// The number of messages after which the processor is looked up.
+    const SAME_CPU: u8 = 64;
 
-    /// Counts a message, and returns whether messages are far apart.
+    /// Counts a message, and returns the processor.
     #[inline(always)]
-    fn is_slow(&mut self) -> bool {
-        self.sends = (self.sends + 1) % Pace::SENDS;
-        if self.sends == 0 {
-            let now = crate::sys::ticks();
-            self.is_slow = now.wrapping_sub(self.since) > u64::from(Pace::SENDS) * Pace::FAR;
-            self.since = now;
+    fn count(&mut self) -> u64 {
+        if self.sends.is_multiple_of(Pace::SENDS) {
+            self.look();
         }
-        self.is_slow
+        self.sends = self.sends.wrapping_add(1);
+        self.cpu
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self) {
+        let now = crate::sys::ticks();
+        self.is_slow = now.wrapping_sub(self.since) > u64::from(Pace::SENDS) * Pace::FAR;
+        self.since = now;
+        if self.sends.is_multiple_of(Pace::SAME_CPU) {
+            self.refresh_cpu();
+        }
+    }
+
+    fn refresh_cpu(&mut self) {
+        #[cfg(not(loom))]
+        {
+            self.cpu = processor(crate::sys::cpu());
+        }
     }
 }

@@ -101,7 +101,7 @@ impl RawRing {
         &self,
         end: &mut ReceiveEnd,
         buffer: Buffer,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<usize, Error> {
         self.expect_ours(&end.role, Action::Receive)?;
         if let Some(len) = end.head.receive_short(self.view(), buffer) {
@@ -142,12 +142,12 @@ impl RawRing {
         &self,
         end: &mut ReceiveEnd,
         buffer: Buffer,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<usize, Error> {
         let size = buffer.len();
         self.look_at_head(
             end,
-            deadline,
+            *deadline,
             (Action::Receive, size),
             |head, time, peers| head.receive(self.view(), buffer, time, peers),
         )
@@ -244,16 +244,20 @@ impl RawRing {
         deadline: Deadline,
         mut store: impl FnMut(usize, usize),
     ) -> Result<usize, Error> {
-        let mut deadline = deadline;
         let mut rest = buffer;
         let mut received = 0;
         while received < count {
-            match self.receive(end, rest, deadline) {
+            // Waits only for the first message.
+            let deadline = if received == 0 {
+                deadline
+            } else {
+                Deadline::Now
+            };
+            match self.receive(end, rest, &deadline) {
                 Ok(len) => {
                     store(received, len);
                     received += 1;
                     rest = rest.behind(len);
-                    deadline = Deadline::Now;
                 }
                 Err(error) if received == 0 => return Err(error),
                 // There are no more, or no more that fit. The next call returns any other error.
@@ -264,12 +268,41 @@ impl RawRing {
                     break;
                 }
             }
+            let first = received;
+            let mut used = 0;
+            received +=
+                end.head
+                    .receive_short_batch(self.view(), rest, count - received, |at, len| {
+                        store(first + at, len);
+                        used += len;
+                    });
+            rest = rest.behind(used);
+            if !end.readiness.is_used() && end.head.finds_nothing(self.view()) {
+                break;
+            }
         }
         Ok(received)
     }
 
     /// Waits for a message, and has its bytes in one piece: see `message`.
-    pub fn peek(&self, end: &mut ReceiveEnd, deadline: Deadline) -> Result<ring::Span, Error> {
+    #[inline]
+    pub fn peek(&self, end: &mut ReceiveEnd, deadline: &Deadline) -> Result<ring::Span, Error> {
+        let view = self.view();
+        if end.role.is_ours()
+            && let Some(message) = end.head.next(view)
+            && !message.wraps(view)
+        {
+            return Ok(message);
+        }
+        self.peek_otherwise(end, deadline)
+    }
+
+    #[inline(never)]
+    fn peek_otherwise(
+        &self,
+        end: &mut ReceiveEnd,
+        deadline: &Deadline,
+    ) -> Result<ring::Span, Error> {
         let message = self.look_for_message(end, deadline)?;
         let view = self.view();
         if message.wraps(view) {
@@ -299,7 +332,7 @@ impl RawRing {
     pub fn look_for_message(
         &self,
         end: &mut ReceiveEnd,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<ring::Span, Error> {
         self.expect_ours(&end.role, Action::Peek)?;
         let view = self.view();
@@ -311,23 +344,27 @@ impl RawRing {
         {
             return Ok(message);
         }
-        self.look_at_head(end, deadline, (Action::Peek, 0), |head, time, peers| {
+        self.look_at_head(end, *deadline, (Action::Peek, 0), |head, time, peers| {
             head.peek(self.view(), time, peers)
         })
     }
 
     /// Releases a message that was peeked at.
+    #[inline]
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Span) -> Result<(), Error> {
         if !end.role.is_ours() || !end.head.is_first(self.view(), &message) {
-            let error = self.object.error(ErrorKind::NotOwner);
-            return Err(error.during(Action::Release));
+            return Err(self.not_released(ErrorKind::NotOwner));
         }
         if end.head.release_unread(self.view(), message) {
             Ok(())
         } else {
-            let error = self.object.error(ErrorKind::Overtaken);
-            Err(error.during(Action::Release))
+            Err(self.not_released(ErrorKind::Overtaken))
         }
+    }
+
+    #[cold]
+    fn not_released(&self, kind: ErrorKind) -> Error {
+        self.object.error(kind).during(Action::Release)
     }
 }
 

@@ -195,7 +195,7 @@ impl RawRing {
 
     /// Prepares sending: checks that this process is the sender, and finds the end of the ring.
     #[inline(always)]
-    fn begin(&self, end: &mut SendEnd, deadline: Deadline, action: Action) -> Result<(), Error> {
+    fn begin(&self, end: &mut SendEnd, deadline: &Deadline, action: Action) -> Result<(), Error> {
         // A thread has another number in a child made by `fork`.
         let keeps = end
             .keeper
@@ -221,7 +221,7 @@ impl RawRing {
     fn begin_locked(
         &self,
         end: &mut SendEnd,
-        deadline: Deadline,
+        deadline: &Deadline,
         action: Action,
     ) -> Result<(), Error> {
         end.keeper.release(&self.words().parties.lock);
@@ -250,10 +250,29 @@ impl RawRing {
 
     /// Sends a message.
     #[inline(always)]
-    pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: Deadline) -> Result<(), Error> {
+    pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: &Deadline) -> Result<(), Error> {
+        if self.has_many_senders() {
+            return self.send_in_turn(end, bytes, deadline);
+        }
+        let sent =
+            end.role.is_ours() && end.reserved.is_none() && end.tail.send_short(self.view(), bytes);
+        if sent {
+            Ok(())
+        } else {
+            self.send_otherwise(end, bytes, deadline)
+        }
+    }
+
+    #[inline]
+    fn send_in_turn(
+        &self,
+        end: &mut SendEnd,
+        bytes: Source,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
         self.begin(end, deadline, Action::Send)?;
         if !end.tail.send_short(self.view(), bytes) {
-            return self.send_otherwise(end, bytes, deadline);
+            return self.send_begun(end, bytes, deadline);
         }
         self.unlock(end);
         Ok(())
@@ -265,7 +284,19 @@ impl RawRing {
         &self,
         end: &mut SendEnd,
         bytes: Source,
-        deadline: Deadline,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        self.begin(end, deadline, Action::Send)?;
+        self.send_begun(end, bytes, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_begun(
+        &self,
+        end: &mut SendEnd,
+        bytes: Source,
+        deadline: &Deadline,
     ) -> Result<(), Error> {
         let SendEnd {
             tail,
@@ -290,7 +321,7 @@ impl RawRing {
         messages: impl Iterator<Item = Result<Source<'a>, Error>>,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        self.begin(end, deadline, Action::Send)?;
+        self.begin(end, &deadline, Action::Send)?;
         let view = self.view();
         let SendEnd {
             tail,
@@ -302,6 +333,12 @@ impl RawRing {
         let mut sent = 0;
         let mut failed = None;
         for message in messages {
+            if let Ok(bytes) = &message
+                && tail.add_short(view, *bytes)
+            {
+                sent += 1;
+                continue;
+            }
             let peers = || self.look_at_receiver(watch);
             let added = message.and_then(|message| {
                 tail.add(view, message, deadline, peers).map_err(|refused| {
@@ -323,7 +360,31 @@ impl RawRing {
     }
 
     /// Finds room for a message: see `slot`. The senders' lock stays locked until `commit` or `abort`.
-    pub fn reserve(&self, end: &mut SendEnd, len: usize, deadline: Deadline) -> Result<(), Error> {
+    #[inline]
+    pub fn reserve(&self, end: &mut SendEnd, len: usize, deadline: &Deadline) -> Result<(), Error> {
+        if !self.has_many_senders()
+            && end.role.is_ours()
+            && end.reserved.is_none()
+            && let Some(offset) = end.tail.reserve_at_once(self.view(), len)
+        {
+            end.reserved = Some(Reserved {
+                by: self.object.me(),
+                len,
+                offset,
+                wraps: false,
+            });
+            return Ok(());
+        }
+        self.reserve_otherwise(end, len, deadline)
+    }
+
+    #[inline(never)]
+    fn reserve_otherwise(
+        &self,
+        end: &mut SendEnd,
+        len: usize,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
         self.begin(end, deadline, Action::Reserve)?;
         let reserved = self
             .find_slot(end, len, deadline)
@@ -336,7 +397,7 @@ impl RawRing {
         &self,
         end: &mut SendEnd,
         len: usize,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Reserved, Error> {
         let view = self.view();
         let SendEnd {
@@ -384,12 +445,19 @@ impl RawRing {
 
     /// Returns whether the calling thread may write and commit what was reserved: it has reserved it
     /// itself, or the ring is for one sender; and no other sender has sent since.
+    #[inline(always)]
     pub fn has_slot(&self, end: &SendEnd) -> bool {
         end.role.is_ours()
             && end.reserved.as_ref().is_some_and(|reserved| {
-                let by_me = || reserved.by.is_mine() && self.is_locked_by(reserved.by);
-                (!self.has_many_senders() || by_me()) && end.tail.is_last(self.view())
+                (!self.has_many_senders() || self.is_locked_by_me(reserved.by))
+                    && end.tail.is_last(self.view())
             })
+    }
+
+    /// Returns whether a thread is the calling one, and has the senders' lock.
+    #[inline(never)]
+    fn is_locked_by_me(&self, thread: Holder) -> bool {
+        thread.is_mine() && self.is_locked_by(thread)
     }
 
     /// Returns whether the calling thread, or another one that is live, has reserved a slot and may be
@@ -446,6 +514,7 @@ impl RawRing {
     }
 
     /// Sends the first bytes of what was reserved.
+    #[inline]
     pub fn commit(&self, end: &mut SendEnd, len: usize) -> Result<(), Error> {
         if !self.has_slot(end) {
             return Err(self.no_slot(end, Action::Commit));
