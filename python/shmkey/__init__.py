@@ -16,7 +16,7 @@ A child made by fork may use its parent's handles, but does not have its roles, 
 handler may use every object; the side of a handle whose call it has interrupted raises ``shmkey.Busy``.
 """
 
-from ._core import Attachment, Canceller, Guard, Message, Slot
+from ._core import Attachment, Canceller, Message, Slot
 from ._errors import (
     AlreadyExists,
     Busy,
@@ -37,7 +37,7 @@ from ._errors import (
     WrongKind,
     WrongLayout,
 )
-from ._locks import Condvar, Mutex, RwLock
+from ._locks import Condvar, Guard, Mutex, RwLock
 from ._objects import Broadcast, Latest, Ring, Semaphore, wait_any
 from ._place import Within
 from ._segment import File, Segment, Status

@@ -76,7 +76,9 @@ class NotRecoverable(Error):
     """The value is lost: its last owner died, and the next one did not mark it as consistent (ENOTRECOVERABLE)."""
 
 
-_CLASSES = {
+# The classes by errno; 0 stands for all others.
+CLASSES = {
+    0: Error,
     errno.EAGAIN: WouldBlock,
     errno.ETIMEDOUT: TimedOut,
     errno.ECANCELED: Cancelled,
@@ -95,8 +97,3 @@ _CLASSES = {
     errno.EDEADLK: Deadlock,
     errno.ENOTRECOVERABLE: NotRecoverable,
 }
-
-
-def of_errno(number: int, text: str) -> Error:
-    """Returns the exception for an errno."""
-    return _CLASSES.get(number, Error)(number, text)

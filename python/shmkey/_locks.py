@@ -4,10 +4,27 @@ import time
 from typing import Any, Callable, Optional, Type, TypeVar
 
 from . import _core
-from ._core import Guard
 from ._objects import Handle, Valued
 from ._place import Place, fields, flags
 from ._values import ValueType
+
+
+class Guard(_core.Guard):
+    """A lock that this thread has, and the access to its value. ``with`` unlocks it at the end.
+
+    ``owner_died`` is true if the last owner died while it had the lock: the value may be half changed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        """A copy of the value. Setting it writes the value."""
+        return self.handle._codec.decode(self.read_bytes())
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.write_bytes(self.handle._codec.encode(value))
 
 
 L = TypeVar("L", bound="_Lock")
@@ -55,7 +72,7 @@ class Mutex(_Lock):
         Raises TimeoutError, BlockingIOError if timeout is 0, Deadlock if this thread has the lock already,
         NotRecoverable if the value is lost, and Cancelled.
         """
-        return self.acquire(True, timeout)
+        return Guard(self, True, timeout)
 
 
 class RwLock(_Lock):
@@ -70,11 +87,11 @@ class RwLock(_Lock):
 
     def read(self, timeout: Optional[float] = None) -> Guard:
         """Locks for reading; waits while another thread has the lock for writing. Raises what ``Mutex.lock`` raises."""
-        return self.acquire(False, timeout)
+        return Guard(self, False, timeout)
 
     def write(self, timeout: Optional[float] = None) -> Guard:
         """Locks for writing; waits while other threads have the lock. Raises what ``Mutex.lock`` raises."""
-        return self.acquire(True, timeout)
+        return Guard(self, True, timeout)
 
 
 class Condvar(Handle, _core.Condvar):

@@ -25,6 +25,8 @@ class Handle(Object):
 
     # The arguments with which another process opens the same object.
     _opened: Tuple[Any, ...]
+    # The tasks of asyncio that wait for the object.
+    _waiting: Any = None
 
     @classmethod
     def _open(cls: Type[H], *arguments: Any) -> H:
@@ -36,6 +38,17 @@ class Handle(Object):
     def segment(self) -> Segment:
         """The segment in which the object lies."""
         return Segment(self.id)
+
+    def close(self) -> None:
+        """Closes the handle and releases its roles. Does nothing if the handle is closed. Tasks of asyncio that wait
+        for the object get a ValueError.
+
+        Raises BufferError while a message, a slot, a lock or a view of the value is in use, or another thread is in a
+        call on the handle.
+        """
+        if self._waiting:
+            _async.before_close(self)
+        super().close()
 
     def __enter__(self) -> Any:
         return self

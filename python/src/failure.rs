@@ -1,6 +1,6 @@
 //! A failed call of the library as a Python exception.
 
-use pyo3::{exceptions::PyBufferError, prelude::*, sync::PyOnceLock};
+use pyo3::{exceptions::PyBufferError, prelude::*, sync::PyOnceLock, types::PyDict};
 use shmkey::capi::shm_last_error;
 use std::{ffi::CStr, io};
 
@@ -31,15 +31,21 @@ impl From<Failure> for PyErr {
     }
 }
 
-/// Makes the exception for an errno, of the class that `shmkey/_errors.py` has for it.
+/// Makes the exception for an errno, of the class that `shmkey/_errors.py` has for it. Runs no code in Python: see
+/// `wait::Hang`.
 #[cold]
 pub fn exception(errno: i32, text: &str) -> PyErr {
-    static OF_ERRNO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     Python::attach(|py| {
-        OF_ERRNO
-            .import(py, "shmkey._errors", "of_errno")
-            .and_then(|of_errno| of_errno.call1((errno, text)))
-            .map_or_else(|error| error, PyErr::from_value)
+        let exception = || {
+            let classes = CLASSES.import(py, "shmkey._errors", "CLASSES")?;
+            let class = match classes.get_item(errno)? {
+                Some(class) => class,
+                None => classes.as_any().get_item(0)?,
+            };
+            class.call1((errno, text))
+        };
+        exception().map_or_else(|error| error, PyErr::from_value)
     })
 }
 

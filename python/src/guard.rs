@@ -1,4 +1,4 @@
-//! The guards of locks.
+//! The guards of locks. The class `Guard` is in `shmkey/_locks.py`.
 //!
 //! Locking makes the guard, and unlocking ends it, without a Python function in between: an exception that a signal
 //! handler raises there would leave the lock locked.
@@ -13,7 +13,8 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
-    types::PyTuple,
+    sync::PyOnceLock,
+    types::{PyBytes, PyTuple, PyType},
 };
 use std::{
     ffi::c_void,
@@ -21,8 +22,8 @@ use std::{
     thread::{self, ThreadId},
 };
 
-/// A lock that this thread has, and the access to its value. ``with`` unlocks it at the end.
-#[pyclass(module = "shmkey")]
+/// See ``shmkey.Guard``.
+#[pyclass(subclass, module = "shmkey._core")]
 pub struct Guard {
     lock: Py<Lock>,
     is_read_only: bool,
@@ -41,18 +42,11 @@ struct Held {
 }
 
 impl Guard {
-    /// Makes the guard of a lock that this thread has just locked.
-    pub fn new(lock: &Bound<'_, Lock>, is_read_only: bool, owner_died: bool) -> Guard {
-        Guard {
-            lock: lock.clone().unbind(),
-            is_read_only,
-            owner_died,
-            held: Some(Held {
-                thread: thread::current().id(),
-                _loan: Loan::new(lock.as_super()),
-            }),
-            lease: None,
-        }
+    /// Calls the class of users, which locks the lock.
+    pub fn of<'py>(lock: &Bound<'py, Lock>) -> PyResult<Bound<'py, Guard>> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let class = CLASS.import(lock.py(), "shmkey._locks", "Guard")?;
+        Ok(class.call1((lock, true))?.cast_into()?)
     }
 
     /// Returns the lock, if this is its guard still.
@@ -100,6 +94,23 @@ impl Guard {
 
 #[pymethods]
 impl Guard {
+    /// Locks a lock for writing, or for reading.
+    #[new]
+    #[pyo3(signature = (lock, write, timeout=None))]
+    fn new(lock: &Bound<'_, Lock>, write: bool, timeout: Option<f64>) -> PyResult<Guard> {
+        let owner_died = Lock::acquire(&lock.borrow(), write, timeout)?;
+        Ok(Guard {
+            lock: lock.clone().unbind(),
+            is_read_only: !write,
+            owner_died,
+            held: Some(Held {
+                thread: thread::current().id(),
+                _loan: Loan::new(lock.as_super()),
+            }),
+            lease: None,
+        })
+    }
+
     /// The bytes of the value in place, as a memoryview, which is released when the lock is unlocked.
     #[getter]
     fn data<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -115,27 +126,28 @@ impl Guard {
         self.lease.insert(lease).data(py)
     }
 
-    /// A copy of the value. Setting it writes the value.
+    /// The lock.
     #[getter]
-    fn value<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let lock = slf.borrow().lock(slf.py())?;
-        let (address, len) = Lock::bytes(&lock.borrow())?;
-        // SAFETY: the handle is open, and its value has this many bytes.
-        let bytes = unsafe { copy(slf.py(), address, len) }?;
-        lock.getattr("_codec")?.call_method1("decode", (bytes,))
+    fn handle<'py>(&self, py: Python<'py>) -> Bound<'py, Lock> {
+        self.lock.bind(py).clone()
     }
 
-    #[setter]
-    fn set_value(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let lock = slf.borrow().lock(slf.py())?;
+    /// Returns a copy of the bytes of the value.
+    fn read_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let lock = self.lock(py)?;
+        let (address, len) = Lock::bytes(&lock.borrow())?;
+        // SAFETY: the handle is open, and its value has this many bytes.
+        unsafe { copy(py, address, len) }
+    }
+
+    /// Writes the bytes of the value.
+    fn write_bytes(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         if slf.borrow().is_read_only {
             return Err(PyTypeError::new_err("the lock is locked for reading"));
         }
-        let value = lock.getattr("_codec")?.call_method1("encode", (value,))?;
-        // The conversion may have run other code.
-        slf.borrow().lock(slf.py())?;
-        let (address, size) = Lock::bytes(&lock.borrow())?;
-        with_bytes(&value, |bytes: *const c_void, len| {
+        with_bytes(value, |bytes: *const c_void, len| {
+            let lock = slf.borrow().lock(slf.py())?;
+            let (address, size) = Lock::bytes(&lock.borrow())?;
             if len != size {
                 let text = format!("the value has {len} bytes, and the lock's {size}");
                 return Err(PyValueError::new_err(text));

@@ -77,6 +77,14 @@ impl Lock {
         Ok(((slf.calls.data)(slf.as_super().raw()?), slf.size))
     }
 
+    /// Locks for writing, or for reading. Returns whether the last writer died while it had the lock.
+    pub fn acquire(slf: &PyRef<'_, Lock>, write: bool, timeout: Option<f64>) -> PyResult<bool> {
+        let (raw, calls) = (slf.as_super().raw()?, slf.calls);
+        let lock = if write { calls.write } else { calls.read };
+        let locked = wait(slf.py(), timeout, |timeout| lock(raw, timeout).into())?;
+        Ok(locked == i64::from(libc::EOWNERDEAD))
+    }
+
     pub fn unlock(slf: &PyRef<'_, Lock>) -> Result<(), Failure> {
         check((slf.calls.unlock)(slf.as_super().raw()?).into()).map(drop)
     }
@@ -117,20 +125,10 @@ impl Lock {
         Ok((lock, Object::new(opened, calls.common)?))
     }
 
-    /// Locks for writing, or for reading.
-    fn acquire(slf: &Bound<'_, Self>, write: bool, timeout: Option<f64>) -> PyResult<Py<Guard>> {
-        let lock = slf.borrow();
-        let (raw, calls) = (lock.as_super().raw()?, lock.calls);
-        let call = if write { calls.write } else { calls.read };
-        let locked = wait(slf.py(), timeout, |timeout| call(raw, timeout).into())?;
-        let owner_died = locked == i64::from(libc::EOWNERDEAD);
-        Py::new(slf.py(), Guard::new(slf, !write, owner_died))
-    }
-
     /// Locks for writing. The guard ends in ``exit``, in the same thread.
-    fn enter(slf: &Bound<'_, Self>) -> PyResult<Py<Guard>> {
-        let guard = Lock::acquire(slf, true, None)?;
-        let entry = (thread::current().id(), guard.clone_ref(slf.py()));
+    fn enter<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Guard>> {
+        let guard = Guard::of(slf)?;
+        let entry = (thread::current().id(), guard.clone().unbind());
         slf.borrow().entered.borrow_mut().push(entry);
         Ok(guard)
     }

@@ -108,10 +108,7 @@ impl Object {
         Ok(())
     }
 
-    /// Closes the handle and releases its roles. Does nothing if the handle is closed.
-    ///
-    /// Raises BufferError while a message, a slot, a lock or a view of the value is in use, or another thread is in a
-    /// call on the handle.
+    /// Closes the handle. The method of users is in `shmkey/_objects.py`.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let object = slf.try_borrow_mut();
         let mut object =

@@ -1,30 +1,49 @@
 //! Waiting without the GIL, in slices, so that a signal that arrives just before a wait is noticed, too.
 
 use crate::failure::{Failure, errno};
-use pyo3::{exceptions::PyValueError, prelude::*};
-use std::time::{Duration, Instant};
+use pyo3::{exceptions::PyValueError, ffi, prelude::*};
+use std::{
+    mem, thread,
+    time::{Duration, Instant},
+};
 
 /// The longest time for which a wait does not check for signals. A signal that arrives during the wait ends it at once
 /// (`EINTR`).
 const SLICE: Duration = Duration::from_secs(1);
 
-/// A closure that runs without the GIL.
-struct Detached<F>(F);
+/// A thread without the GIL, which takes it again when this is dropped.
+struct Detached(*mut ffi::PyThreadState);
 
-// SAFETY: the closures passed here use only addresses of memory that their caller keeps, and no Python object; they
-// run in the thread that made them.
-unsafe impl<F> Send for Detached<F> {}
-
-impl<R, F: FnMut() -> R> Detached<F> {
-    fn run(mut self) -> R {
-        (self.0)()
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let hang = Hang;
+        // SAFETY: it is the state that this thread had.
+        unsafe { PyEval_RestoreThread(self.0) }
+        mem::forget(hang);
     }
 }
 
+/// Dropping this stops the thread for good. While the interpreter ends, Python before 3.14 ends each other thread that
+/// takes the GIL, by unwinding its stack. Unwinding a function of Rust would abort the process; this ends it first.
+struct Hang;
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+unsafe extern "C-unwind" {
+    fn PyEval_RestoreThread(state: *mut ffi::PyThreadState);
+}
+
 /// Runs a closure without the GIL. It must not use Python objects.
-pub fn detached<R: Send>(py: Python<'_>, call: impl FnMut() -> R) -> R {
-    let call = Detached(call);
-    py.detach(move || call.run())
+pub fn detached<R>(_: Python<'_>, mut call: impl FnMut() -> R) -> R {
+    // SAFETY: the token shows that the thread has the GIL.
+    let _detached = Detached(unsafe { ffi::PyEval_SaveThread() });
+    call()
 }
 
 /// Converts a timeout in seconds; `None` is without limit.

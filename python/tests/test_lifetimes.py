@@ -94,3 +94,46 @@ def test_what_lives_to_the_end_of_the_interpreter_does_no_harm(names):
     )
     for name in (ring, lock, segment):
         assert not is_attached(name)
+
+
+DAEMONS = """
+    import shmkey, sys, threading, time
+    ring, semaphore, mutex, changed, other = (
+        shmkey.Ring.open({0!r}, 64), shmkey.Semaphore.open({1!r}), shmkey.Mutex.open({2!r}, "q"),
+        shmkey.Condvar.open({3!r}), shmkey.Mutex.open({4!r}, "2d"))
+
+    def poll():
+        try:
+            ring.recv(timeout=0)
+        except BlockingIOError:
+            pass
+
+    def wait():
+        with mutex as guard:
+            changed.wait(guard, timeout=0.01)
+
+    def change():
+        with other as guard:
+            guard.value = guard.value
+
+    def again_and_again(work):
+        while True:
+            work()
+
+    for work in (poll, wait, change, semaphore.wait, lambda: shmkey.wait_any([semaphore])):
+        threading.Thread(target=again_and_again, args=(work,), daemon=True).start()
+
+    class Late:
+        def __del__(self, sleep=time.sleep, post=semaphore.post):
+            for _ in range(20):
+                sleep(0.01)
+                post()
+
+    sys.modules["late"] = Late()
+    time.sleep(0.1)
+"""
+
+
+def test_daemon_threads_that_use_objects_at_the_end_do_no_harm(names):
+    for _ in range(5):
+        run(DAEMONS.format(*(names() for _ in range(5))))
