@@ -2,7 +2,7 @@
 //! key and the packet in hexadecimal digits. First it waits for an offer of the object "orders" if its second argument
 //! is `offer`, and prints the instance of the bridge.
 
-use std::{env, io};
+use std::{env, io, thread, time::Duration};
 use zenoh::{Config, Wait};
 
 fn main() {
@@ -29,6 +29,11 @@ fn main() {
         let (key, digits) = line.split_once(' ').unwrap();
         let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
         let packet: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
-        session.put(key, packet).wait().unwrap();
+        let publisher = session.declare_publisher(key.to_owned()).wait().unwrap();
+        // Until the bridge is known to subscribe.
+        while !publisher.matching_status().wait().unwrap().matching() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        publisher.put(packet).wait().unwrap();
     }
 }

@@ -23,7 +23,7 @@ struct Hostile {
 }
 
 impl Hostile {
-    fn start(machine: &Machine, options: &[&str]) -> Hostile {
+    fn start(machine: &Machine, arguments: &[&str]) -> Hostile {
         let tests = env::current_exe().unwrap();
         let program = tests
             .parent()
@@ -33,13 +33,12 @@ impl Hostile {
             .join("examples/packets");
         let mut command = machine.command(&program);
         command
-            .arg(THERE)
-            .args(options)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut instance = String::new();
-        if !options.is_empty() {
+        if arguments.len() > 1 {
             BufReader::new(child.stdout.take().unwrap())
                 .read_line(&mut instance)
                 .unwrap();
@@ -67,7 +66,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
     let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
     send(&mut sender, 0..10);
-    let hostile = Hostile::start(&here, &[]);
+    let hostile = Hostile::start(&here, &[THERE]);
     let header = |what| {
         let mut header = Header::new(what, 7);
         header.other = 1;
@@ -109,9 +108,9 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
 fn hostile_wants_are_refused_by_name_and_free_nothing() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
     ours.expect("carrying to another bridge");
-    let hostile = Hostile::start(&here, &["offer"]);
+    let hostile = Hostile::start(&there, &["tcp/10.77.1.1:7448", "offer"]);
     let mut want = Header::new(What::Want, 7);
     (want.number, want.other) = (1000, 1000);
     let key = format!("shmkey/1/orders/to/{}", hostile.instance);
@@ -184,7 +183,7 @@ fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
         Ring::open("orders", CAPACITY).map(drop).unwrap();
         Description::of("orders").unwrap().unwrap()
     });
-    let hostile = Hostile::start(&here, &[]);
+    let hostile = Hostile::start(&here, &[THERE]);
     let changes: [(&str, fn(&mut Description)); 4] = [
         (
             "the byte order differs: \"little-endian\" here, \"big-endian\" there",
