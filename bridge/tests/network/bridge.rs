@@ -1,7 +1,7 @@
 //! Bridges that tests start, and what both ends of an object do.
 
 use super::machines::Machine;
-use shmkey::{Receiver, Ring, Sender};
+use shmkey::{Error, ErrorKind, Receiver, Ring, Sender};
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -114,12 +114,16 @@ pub fn receiver(machine: &Machine, name: &str) -> Receiver {
     receiver
 }
 
-/// Sends these numbers.
+/// Sends these numbers. While no bridge has the receiver's role, a full ring is closed: then sends later.
 pub fn send(sender: &mut Sender, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        sender
-            .send_timeout(&number.to_le_bytes(), PATIENCE)
-            .unwrap();
+        let mut sent = sender.send_timeout(&number.to_le_bytes(), PATIENCE);
+        while let Err(ErrorKind::Closed | ErrorKind::PeerDied) = sent.as_ref().map_err(Error::kind)
+        {
+            thread::sleep(Duration::from_millis(10));
+            sent = sender.send_timeout(&number.to_le_bytes(), PATIENCE);
+        }
+        sent.unwrap();
     }
 }
 

@@ -126,7 +126,7 @@ fn enter(namespaces: &[i32]) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a process end when the thread that starts it does.
+/// Lets a process end when the thread that starts it does: the thread of a test.
 fn end_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec, it makes one system call.
     unsafe {

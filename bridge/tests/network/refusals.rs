@@ -9,21 +9,55 @@ use shmkey_bridge::{
     description::Description,
     wire::{HEADER, Header, What},
 };
-use zenoh::{Config, Session, Wait};
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    process::{Child, Stdio},
+};
 
-/// Opens a session of Zenoh on a machine, as a hostile program does.
-fn session(machine: &Machine) -> Session {
-    machine.run(|| {
-        let mut config = Config::default();
-        config
-            .insert_json5("scouting/multicast/enabled", "false")
-            .unwrap();
-        config
-            .insert_json5("connect/endpoints", &format!("[{THERE:?}]"))
-            .unwrap();
-        config.insert_json5("listen/endpoints", "[]").unwrap();
-        zenoh::open(config).wait().unwrap()
-    })
+/// A hostile program on a machine, which is connected to the bridge there.
+struct Hostile {
+    child: Child,
+    /// The instance of the bridge that publishes the ring, if it was waited for.
+    instance: String,
+}
+
+impl Hostile {
+    fn start(machine: &Machine, arguments: &[&str]) -> Hostile {
+        let tests = env::current_exe().unwrap();
+        let program = tests
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .join("examples/packets");
+        let mut command = machine.command(&program);
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut instance = String::new();
+        if arguments.len() > 1 {
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut instance)
+                .unwrap();
+        }
+        let instance = instance.trim().to_owned();
+        Hostile { child, instance }
+    }
+
+    fn put(&self, key: &str, packet: &[u8]) {
+        let digits: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(self.child.stdin.as_ref().unwrap(), "{key} {digits}").unwrap();
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
@@ -32,13 +66,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
     let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
     send(&mut sender, 0..10);
-    let hostile = session(&here);
-    let put = |packet: &[u8]| {
-        hostile
-            .put("shmkey/1/orders/from/0000000000000007", packet)
-            .wait()
-            .unwrap()
-    };
+    let hostile = Hostile::start(&here, &[THERE]);
     let header = |what| {
         let mut header = Header::new(what, 7);
         header.other = 1;
@@ -68,7 +96,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
             "under the key of another bridge",
         ),
     ] {
-        put(&packet);
+        hostile.put("shmkey/1/orders/from/0000000000000007", &packet);
         theirs.expect(why);
     }
     expect(&mut receiver, 0..10);
@@ -80,12 +108,12 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
 fn hostile_wants_are_refused_by_name_and_free_nothing() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
     ours.expect("carrying to another bridge");
-    let hostile = session(&here);
+    let hostile = Hostile::start(&there, &["tcp/10.77.1.1:7448", "offer"]);
     let mut want = Header::new(What::Want, 7);
     (want.number, want.other) = (1000, 1000);
-    let key = key_of_publisher(&hostile);
+    let key = format!("shmkey/1/orders/to/{}", hostile.instance);
     for (packet, why) in [
         (
             want.with_body(b"evil"),
@@ -101,25 +129,11 @@ fn hostile_wants_are_refused_by_name_and_free_nothing() {
         ),
         (vec![0xff; HEADER], "it is no packet of a bridge"),
     ] {
-        hostile.put(&key, packet).wait().unwrap();
+        hostile.put(&key, &packet);
         ours.expect(why);
     }
     send(&mut sender, 0..20);
     expect(&mut receiver, 0..20);
-}
-
-/// Returns the key under which the publishing bridge takes wants.
-fn key_of_publisher(hostile: &Session) -> String {
-    let offers = hostile
-        .declare_subscriber("shmkey/1/orders/from/*")
-        .wait()
-        .unwrap();
-    offers
-        .recv()
-        .unwrap()
-        .key_expr()
-        .as_str()
-        .replace("/from/", "/to/")
 }
 
 #[test]
@@ -169,7 +183,7 @@ fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
         Ring::open("orders", CAPACITY).map(drop).unwrap();
         Description::of("orders").unwrap().unwrap()
     });
-    let hostile = session(&here);
+    let hostile = Hostile::start(&here, &[THERE]);
     let changes: [(&str, fn(&mut Description)); 4] = [
         (
             "the byte order differs: \"little-endian\" here, \"big-endian\" there",
@@ -190,10 +204,7 @@ fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
         let mut body = Vec::new();
         what.write(&mut body);
         let offer = Header::new(What::Offer, instance).with_body(&body);
-        hostile
-            .put(format!("shmkey/1/orders/from/{instance:016x}"), offer)
-            .wait()
-            .unwrap();
+        hostile.put(&format!("shmkey/1/orders/from/{instance:016x}"), &offer);
         theirs.expect(difference);
     }
     assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // what was refused is not left behind
@@ -224,14 +235,15 @@ fn locks_are_refused_with_the_reason() {
 fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
     ours.expect("carrying to another bridge");
     let second = Machine::new("second");
-    second.connect(&there, "10.77.2");
-    let late = Bridge::start(&second, "--subscribe orders --connect tcp/10.77.2.2:7447");
+    second.connect(&here, "10.77.2");
+    let late = Bridge::start(&second, "--subscribe orders --connect tcp/10.77.2.2:7448");
+    late.expect("the other bridge refuses this one: one bridge gets the messages, and there does");
+    ours.expect("a want of second: one bridge gets the messages, and there does");
     send(&mut sender, 0..1000);
     expect(&mut receiver, 0..1000);
-    drop(late);
 }
 
 #[test]

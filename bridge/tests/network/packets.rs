@@ -1,0 +1,39 @@
+//! A hostile program on a machine of the tests: puts packets under keys. `packets ADDRESS`; each line of its input is a
+//! key and the packet in hexadecimal digits. First it waits for an offer of the object "orders" if its second argument
+//! is `offer`, and prints the instance of the bridge.
+
+use std::{env, io, thread, time::Duration};
+use zenoh::{Config, Wait};
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let mut config = Config::default();
+    let endpoint = format!("[{:?}]", arguments[1]);
+    for (key, value) in [
+        ("scouting/multicast/enabled", "false"),
+        ("listen/endpoints", "[]"),
+        ("connect/endpoints", &endpoint),
+    ] {
+        config.insert_json5(key, value).unwrap();
+    }
+    let session = zenoh::open(config).wait().unwrap();
+    if arguments.get(2).is_some_and(|argument| argument == "offer") {
+        let offers = session
+            .declare_subscriber("shmkey/1/orders/from/*")
+            .wait()
+            .unwrap();
+        let offer = offers.recv().unwrap();
+        println!("{}", offer.key_expr().as_str().rsplit('/').next().unwrap());
+    }
+    for line in io::stdin().lines().map_while(Result::ok) {
+        let (key, digits) = line.split_once(' ').unwrap();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let packet: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        let publisher = session.declare_publisher(key.to_owned()).wait().unwrap();
+        // Until the bridge is known to subscribe.
+        while !publisher.matching_status().wait().unwrap().matching() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        publisher.put(packet).wait().unwrap();
+    }
+}
