@@ -52,6 +52,23 @@ pub unsafe fn map_file(
     Ok(start as *mut c_void)
 }
 
+/// Maps a file, privately, so that it cannot be accessed.
+pub fn map_untouchable(len: usize, file: &Descriptor) -> Result<*mut c_void, Errno> {
+    // SAFETY: the kernel chooses the address, so no mapping is replaced.
+    let start = check(unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            0,
+            len,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE,
+            file.number(),
+            0 as libc::c_long,
+        )
+    })?;
+    Ok(start as *mut c_void)
+}
+
 /// Moves a mapping to an address, in place of what is mapped there, and makes it larger or smaller.
 ///
 /// # Safety

@@ -46,7 +46,7 @@ pub use machine::{
     huge_pages, locked_limit, lowest_address, mappings_limit, memory, pending_for_thread,
     user_name,
 };
-pub use mapping::{Place, map_file, map_nothing, move_mapping};
+pub use mapping::{Place, map_file, map_nothing, map_untouchable, move_mapping};
 pub use maps::{
     Mapping, attached_at, attached_in, find_attachment, for_each_attachment, mappings_in,
     name_segment_files,

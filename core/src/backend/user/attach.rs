@@ -2,9 +2,9 @@
 
 use super::{
     attachments::Attachment,
-    layout::Entry,
+    holding::{self, Holding},
     open, records,
-    session::{Session, attachment_byte},
+    session::Session,
 };
 use crate::sys::{self, Descriptor, Errno, Place};
 use core::{
@@ -103,7 +103,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     if entry.permissions().deny(request.access) {
         return Err(Errno(libc::EACCES));
     }
-    let file = session.open_segment(entry, request.open)?;
+    let (file, size) = session.open_segment(entry, request.open)?;
     // Deaths come before this attach: the last process is then this one.
     records::collect_others(session, entry, &file);
     if entry.is_removed() && entry.record.load(Relaxed) == 0 {
@@ -115,8 +115,8 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     let pid = session.pid();
     let made = records::add(session, (index, entry), slot, pid)?;
     // SAFETY: the caller's promise.
-    let mapped = unsafe { map(entry, request, made.number, &file) };
-    let (address, len) = mapped.inspect_err(|_| records::undo(table, entry, made))?;
+    let mapped = unsafe { map(session.holding, size, request, made.number, &file) };
+    let (address, len, ticket) = mapped.inspect_err(|_| records::undo(table, entry, made))?;
     entry.attached.store(sys::seconds(), Relaxed);
     entry.last.store(pid.0, Relaxed);
     session.forget_replaced(address, len);
@@ -132,34 +132,47 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
         spare: 0,
         spare_record: 0,
         spare_number: 0,
-        ticket: 0,
+        ticket,
     });
     Ok(address as *mut c_void)
 }
 
-/// Locks the attachment's byte, and maps the file. Returns where, and how many bytes.
+/// Locks the attachment's byte, and maps the file. Returns where, how many bytes, and the page that holds the lock; 0 if the
+/// attachment holds it.
 ///
 /// # Safety
 /// As for `attach`.
 unsafe fn map(
-    entry: &Entry,
+    holding: Holding,
+    size: u64,
     request: &Request,
     number: u64,
     file: &Descriptor,
-) -> Result<(usize, usize), Errno> {
-    let len = entry.pages() as usize * sys::page_size();
+) -> Result<(usize, usize, usize), Errno> {
+    let len = size.next_multiple_of(sys::page_size() as u64) as usize;
     if let Place::Free(start) = request.place
         && start.checked_add(len).is_none()
     {
         return Err(Errno(libc::EINVAL));
     }
-    file.lock_byte(attachment_byte(number), false)?;
+    let lock_file = holding.lock_file(file)?;
+    lock_file.lock_byte(holding.attachment_byte(number), false)?;
+    let ticket = if holding.is_apart() {
+        holding::hold(&lock_file)?
+    } else {
+        0
+    };
     // SAFETY: the caller's promise.
-    match unsafe { sys::map_file(request.place, len, request.protection, file) } {
-        Ok(address) => Ok((address as usize, len)),
-        Err(Errno(libc::EEXIST)) => Err(Errno(libc::EINVAL)),
-        Err(errno) => Err(errno),
-    }
+    let mapped = unsafe { sys::map_file(request.place, len, request.protection, file) };
+    mapped
+        .map(|address| (address as usize, len, ticket))
+        .map_err(|errno| {
+            holding::let_go(ticket);
+            match errno.0 {
+                libc::EEXIST => Errno(libc::EINVAL),
+                _ => errno,
+            }
+        })
 }
 
 impl Session {
@@ -175,10 +188,7 @@ impl Session {
             let Some(attachment) = self.attachments.take(place) else {
                 return;
             };
-            if attachment.ticket != 0 {
-                // SAFETY: only this list knew of the page.
-                unsafe { sys::release(attachment.ticket as *mut c_void, sys::page_size()) };
-            }
+            holding::let_go(attachment.ticket);
             if attachment.era == self.era
                 && let Some((index, entry)) = self.table.by_id(attachment.id)
             {

@@ -7,10 +7,11 @@
 
 use super::{
     attachments::Attachment,
+    holding,
     layout::{Entry, Record},
     process::Own,
     records,
-    session::{Session, attachment_byte},
+    session::Session,
     table::Table,
 };
 use crate::sys::{self, Descriptor, Errno};
@@ -32,13 +33,13 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     let attachment = found.and_then(|index| own.attachments.take(index));
     let attachment = attachment.ok_or(Errno(libc::EINVAL))?;
     if !is_still_there(&own, &attachment) {
-        release_ticket(&attachment);
+        holding::let_go(attachment.ticket);
         return Err(Errno(libc::EINVAL));
     }
     let noted = note(&mut own, &attachment);
     // SAFETY: the caller no longer uses the attachment.
     unsafe { sys::release(attachment.address as *mut c_void, attachment.len) };
-    release_ticket(&attachment);
+    holding::let_go(attachment.ticket);
     let Some((index, entry, record)) = noted else {
         return Ok(());
     };
@@ -53,14 +54,17 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
 
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
-    if attachment.number == 0 || attachment.ticket != 0 {
+    if attachment.number == 0 {
         return true;
     }
     let locked = || {
+        if attachment.ticket != 0 {
+            return None;
+        }
         let directory = own.directory.as_ref()?;
         let path = directory.file(format_args!("s.{}", attachment.id));
         let file = Descriptor::open_file(path.as_c_str(), libc::O_RDONLY, 0).ok()?;
-        let byte = attachment_byte(attachment.number);
+        let byte = own.holding.attachment_byte(attachment.number);
         file.is_byte_locked(byte).ok().filter(|&locked| locked)
     };
     locked().unwrap_or_else(|| match sys::attached_at(attachment.address) {
@@ -78,13 +82,6 @@ fn note(own: &mut Own, attachment: &Attachment) -> Option<(u32, &'static Entry, 
     entry.detached.store(sys::seconds(), Relaxed);
     entry.last.store(own.pid().0, Relaxed);
     Some((index, entry, record))
-}
-
-fn release_ticket(attachment: &Attachment) {
-    if attachment.ticket != 0 {
-        // SAFETY: only the list of attachments knew of the page.
-        unsafe { sys::release(attachment.ticket as *mut c_void, sys::page_size()) };
-    }
 }
 
 /// Destroys a removed segment if this was its last attachment. What cannot be done now is left to others.

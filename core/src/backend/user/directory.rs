@@ -10,7 +10,7 @@
 //!
 //! The directory belongs to the caller or to root. It is *private* (the library makes it with mode 0700) if only its owner
 //! may write to it. It is *shared* if others may write to it and it has the sticky bit, so that no user can
-//! remove or rename another's files; somebody has to make such a directory on purpose. Everything else is refused.
+//! remove or rename another's files; the library makes no such directory. Everything else is refused.
 
 use super::path::{FilePath, LONGEST};
 use crate::sys::{self, Descriptor, Errno, Facts};

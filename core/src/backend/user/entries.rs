@@ -202,7 +202,7 @@ impl Table {
             .or_else(|| (0..ENTRIES).find(is_free))?;
         let mut generation = header.generation.load(Relaxed);
         if index < cursor {
-            generation += 1;
+            generation = generation.wrapping_add(1);
         }
         if generation >= i32::MAX as u32 >> INDEX_BITS {
             generation = 0;

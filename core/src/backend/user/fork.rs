@@ -16,14 +16,15 @@
 
 use super::{
     attachments::Attachment,
+    holding,
     layout::{Pid, TOTAL},
     open::{first_slot, lock_slot, reopen, use_slot},
     process::{Own, PUBLIC},
     records,
-    session::{Session, attachment_byte},
+    session::Session,
     table::Table,
 };
-use crate::sys::{self, Errno, Place};
+use crate::sys::{self, Descriptor, Errno, Place};
 use core::{
     ffi::c_void,
     ptr,
@@ -73,17 +74,32 @@ fn prepare_table(session: &mut Session) {
     session.spare_table = 0;
     let prepared = || {
         let file = reopen(session)?;
-        let slot = lock_slot(&file, first_slot())?;
+        let lock_file = session.holding.lock_file(&file)?;
+        let slot = lock_slot(session.holding, &lock_file, first_slot())?;
         let generation = use_slot(session.table, slot, &file)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: nothing is replaced.
-        let page = unsafe { sys::map_file(Place::Anywhere, sys::page_size(), protection, &file) }?;
-        Ok::<_, Errno>((page as usize, slot, generation))
+        let page = map_page(session, &file, &lock_file, protection)?;
+        Ok::<_, Errno>((page, slot, generation))
     };
     if let Ok((page, slot, generation)) = prepared() {
         session.spare_table = page;
         session.spare_slot = (slot, generation);
     }
+}
+
+/// Maps a page that holds the locks of a file for the child.
+fn map_page(
+    session: &Session,
+    file: &Descriptor,
+    lock_file: &Descriptor,
+    protection: i32,
+) -> Result<usize, Errno> {
+    if session.holding.is_apart() {
+        return holding::hold(lock_file);
+    }
+    // SAFETY: nothing is replaced.
+    let page = unsafe { sys::map_file(Place::Anywhere, sys::page_size(), protection, file) }?;
+    Ok(page as usize)
 }
 
 /// Makes a record for each attachment that the child will have, and maps a page of it.
@@ -96,7 +112,7 @@ fn prepare_attachments(session: &mut Session) {
         let prepared = prepare_attachment(session, &attachment);
         if prepared == Err(GONE) {
             // What is there now is not to be detached, either.
-            release_page(attachment.ticket);
+            holding::let_go(attachment.ticket);
             session.attachments.take(place);
             continue;
         }
@@ -128,9 +144,11 @@ fn prepare_attachment(
     } else {
         libc::O_RDONLY
     };
-    let file = session.open_segment(entry, flags)?;
+    let (file, _) = session.open_segment(entry, flags)?;
     // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
-    if file.is_byte_locked(attachment_byte(attachment.number)) == Ok(false) {
+    let holding = session.holding;
+    let lock_file = holding.lock_file(&file)?;
+    if lock_file.is_byte_locked(holding.attachment_byte(attachment.number)) == Ok(false) {
         return Err(GONE);
     }
     // As an attach does: a death that is noted later would seem to come after this fork.
@@ -138,17 +156,15 @@ fn prepare_attachment(
     let (slot, pid) = (session.spare_slot, session.pid());
     let made = records::add(session, (index, entry), slot, pid)?;
     let map = || {
-        file.lock_byte(attachment_byte(made.number), false)?;
-        let (len, protection) = (sys::page_size(), attachment.protection);
-        // SAFETY: nothing is replaced.
-        unsafe { sys::map_file(Place::Anywhere, len, protection, &file) }
+        lock_file.lock_byte(holding.attachment_byte(made.number), false)?;
+        map_page(session, &file, &lock_file, attachment.protection)
     };
     match map() {
         Ok(page) => {
             // As in the kernel, the process that forks is the last one that has attached it.
             entry.attached.store(sys::seconds(), Relaxed);
             entry.last.store(pid.0, Relaxed);
-            Ok((page as usize, made.index, made.number))
+            Ok((page, made.index, made.number))
         }
         Err(errno) => {
             records::undo(session.table, entry, made);
@@ -165,19 +181,12 @@ fn prepare_attachment(
 unsafe extern "C" fn in_parent() {
     let errno = Errno::last();
     let mut own = Own::after_fork();
-    release_page(core::mem::take(&mut own.spare_table));
+    holding::let_go(core::mem::take(&mut own.spare_table));
     for attachment in own.attachments.list() {
-        release_page(core::mem::take(&mut attachment.spare));
+        holding::let_go(core::mem::take(&mut attachment.spare));
     }
     drop(own);
     errno.set();
-}
-
-fn release_page(page: usize) {
-    if page != 0 {
-        // SAFETY: `prepare` has mapped it, and only the list knew of it.
-        unsafe { sys::release(page as *mut c_void, sys::page_size()) };
-    }
 }
 
 unsafe extern "C" fn in_child() {
@@ -198,13 +207,18 @@ fn take_over_table(own: &mut Own) {
         return;
     }
     let page = core::mem::take(&mut own.spare_table);
+    if page != 0 && own.holding.is_apart() {
+        holding::let_go(core::mem::replace(&mut own.slot_page, page));
+        (own.slot, own.slot_generation) = own.spare_slot;
+        return;
+    }
     // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
     let moved = page != 0
         && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), TOTAL, base) }.is_ok();
     if moved {
         (own.slot, own.slot_generation) = own.spare_slot;
     } else {
-        release_page(page);
+        holding::let_go(page);
         leave_table(own);
     }
 }
@@ -213,6 +227,7 @@ fn take_over_table(own: &mut Own) {
 fn leave_table(own: &mut Own) {
     PUBLIC.is_mapped.store(0, Release);
     own.era += 1;
+    holding::let_go(core::mem::take(&mut own.slot_page));
     let base = PUBLIC.base.load(Relaxed) as *mut c_void;
     if !base.is_null() {
         // SAFETY: the child has one thread, which does not use the table now.
@@ -223,6 +238,7 @@ fn leave_table(own: &mut Own) {
 /// Puts mappings with locks of the child's own in the place of those that it shares with its parent.
 fn take_over_attachments(own: &mut Own) {
     let (pid, is_mapped) = (own.pid(), Table::mapped());
+    let is_apart = own.holding.is_apart();
     let mut place = 0;
     while let Some(attachment) = own.attachments.list().get_mut(place) {
         let page = core::mem::take(&mut attachment.spare);
@@ -239,20 +255,18 @@ fn take_over_attachments(own: &mut Own) {
                 // It is no death that somebody would note.
                 records::mark_detached(record, attachment.spare_number);
             }
-            release_page(page);
+            holding::let_go(page);
             own.attachments.take(place);
             continue;
         }
         attachment.number = attachment.spare_number;
         attachment.record = attachment.spare_record;
         // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
-        let moved = unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) };
-        if moved.is_err() {
-            // The page holds the lock.
-            attachment.ticket = page;
-        } else {
-            release_page(core::mem::take(&mut attachment.ticket));
-        }
+        let is_moved = !is_apart
+            && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();
+        // A page that was not moved stays, and holds the lock.
+        let ticket = if is_moved { 0 } else { page };
+        holding::let_go(core::mem::replace(&mut attachment.ticket, ticket));
         let record = is_mapped.and_then(|table| table.record(attachment.record));
         if let Some(record) = record {
             record.process.store(pid.0, Relaxed);
@@ -317,7 +331,7 @@ fn begin_as_orphan() {
     for attachment in own.attachments.list() {
         attachment.number = 0;
         // They are in this process, too, if the child was made during a fork.
-        release_page(core::mem::take(&mut attachment.spare));
+        holding::let_go(core::mem::take(&mut attachment.spare));
     }
     mark();
 }

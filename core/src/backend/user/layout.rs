@@ -49,7 +49,7 @@ pub(super) struct Header {
     pub version: AtomicU32,
     /// The size of a page, in bytes.
     pub page: AtomicU32,
-    /// Reserved.
+    /// See `holding`.
     pub flags: AtomicU32,
     pub total: AtomicU64,
     unused: [AtomicU64; 4],
@@ -168,13 +168,14 @@ impl Header {
     }
 
     /// Returns the bytes that a new table begins with.
-    pub(super) fn new_bytes() -> [u8; 32] {
+    pub(super) fn new_bytes(flags: u32) -> [u8; 32] {
         let mut bytes = [0; 32];
         let page = sys::page_size() as u32;
         bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
         bytes[8..12].copy_from_slice(&ORDER.to_ne_bytes());
         bytes[12..16].copy_from_slice(&VERSION.to_ne_bytes());
         bytes[16..20].copy_from_slice(&page.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&flags.to_ne_bytes());
         bytes[24..32].copy_from_slice(&(TOTAL as u64).to_ne_bytes());
         bytes
     }

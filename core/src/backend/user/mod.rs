@@ -31,6 +31,7 @@
 //! | `records` | attachments in the table; collecting the dead |
 //! | `pending` | segments that may have to be destroyed |
 //! | `lock`, `repair` | the table's lock; what a dead holder leaves |
+//! | `holding` | which file is locked; overlayfs |
 //! | `fork` | children |
 //!
 //! # Hostile files
@@ -71,6 +72,7 @@ mod detach;
 mod directory;
 mod entries;
 mod fork;
+mod holding;
 mod layout;
 mod limits;
 mod lock;

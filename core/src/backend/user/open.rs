@@ -2,7 +2,8 @@
 
 use super::{
     directory,
-    layout::{Header, SLOT_BYTE, SLOTS, SLOTS_AT, TOTAL},
+    holding::{self, Holding},
+    layout::{Header, SLOTS, SLOTS_AT, TOTAL},
     limits::Limits,
     path::FilePath,
     process::{Own, PUBLIC, mapped_file},
@@ -32,9 +33,11 @@ pub(super) fn is_current(own: &Own) -> bool {
     let Some(directory) = &own.directory else {
         return false;
     };
-    let facts = Facts::of(path_of_table(directory).as_c_str());
-    let is_current =
-        facts.is_ok_and(|facts| facts.id == mapped_file() && facts.size == TOTAL as u64);
+    let is_current = match Facts::of(path_of_table(directory).as_c_str()) {
+        Ok(facts) => facts.id == mapped_file() && facts.size == TOTAL as u64,
+        // A process that has become another user goes on with the table that it has.
+        Err(errno) => errno == Errno(libc::EACCES),
+    };
     if is_current {
         PUBLIC.checked.store(sys::about_now(), Relaxed);
     }
@@ -69,8 +72,20 @@ fn map(own: &mut Own) -> Result<Table, Errno> {
         0 => (Place::Anywhere, libc::PROT_READ | libc::PROT_WRITE),
         base => (Place::Replacing(base), libc::PROT_READ | libc::PROT_WRITE),
     };
-    let slot = lock_slot(&file, first_slot())?;
+    let mut start = [0; 24];
+    file.read(&mut start)?;
+    let flags = u32::from_ne_bytes([start[20], start[21], start[22], start[23]]);
+    let holding = Holding::new(flags, facts.id);
+    let lock_file = holding.lock_file(&file)?;
+    let slot = lock_slot(holding, &lock_file, first_slot())?;
+    let slot_page = if holding.is_apart() {
+        holding::hold(&lock_file)?
+    } else {
+        0
+    };
     PUBLIC.is_mapped.store(0, Relaxed);
+    own.holding = holding;
+    holding::let_go(core::mem::replace(&mut own.slot_page, slot_page));
     // SAFETY: what is replaced is the table that this process had mapped, which lookups check as they read it.
     let base = unsafe { sys::map_file(place, TOTAL, protection, &file) }? as usize;
     let table = Table::at(base).ok_or(Errno(libc::ENOMEM))?;
@@ -158,7 +173,12 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     }
     file.resize(0)?;
     space::reserve(&file, 0, SLOTS_AT as u64)?;
-    file.write_at(&Header::new_bytes(), 0)?;
+    let flags = if holding::holds_by_mapping(&file, new.as_c_str())? {
+        0
+    } else {
+        holding::APART
+    };
+    file.write_at(&Header::new_bytes(flags), 0)?;
     file.resize(TOTAL as u64)?;
     if own.access.is_shared {
         // Fails if this user is not in that group; then the file is for those of its own group.
@@ -174,12 +194,12 @@ pub(super) fn first_slot() -> u32 {
 }
 
 /// Locks the byte of a free slot, from a slot on that is likely to be free. Returns the slot.
-pub(super) fn lock_slot(file: &Descriptor, first: u32) -> Result<u32, Errno> {
+pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Result<u32, Errno> {
     // The last number is left out, because the lock's word holds the number plus one.
     const LAST: u32 = SLOTS - 1;
     for distance in 0..LAST {
         let slot = (first + distance) % LAST;
-        match file.lock_byte(SLOT_BYTE + u64::from(slot), true) {
+        match file.lock_byte(holding.slot_byte(slot), true) {
             Ok(()) => return Ok(slot),
             Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
             // The file system or a sandbox has no such locks.
@@ -203,12 +223,18 @@ pub(super) fn use_slot(table: Table, slot: u32, file: &Descriptor) -> Result<u32
 
 /// Returns whether the process lives that had a slot in a generation.
 pub(super) fn slot_lives(
+    own: &Own,
     table: Table,
     file: &Descriptor,
     slot: u32,
     generation: u32,
 ) -> Result<bool, Errno> {
     let now = table.slot_generation(slot);
-    Ok(now.is_some_and(|now| now.load(Relaxed) == generation)
-        && file.is_byte_locked(SLOT_BYTE + u64::from(slot))?)
+    Ok(now.is_some_and(|now| now.load(Relaxed) == generation) && is_slot_locked(own, file, slot)?)
+}
+
+/// Returns whether a process has a slot.
+pub(super) fn is_slot_locked(own: &Own, file: &Descriptor, slot: u32) -> Result<bool, Errno> {
+    let lock_file = own.holding.lock_file(file)?;
+    lock_file.is_byte_locked(own.holding.slot_byte(slot))
 }

@@ -4,7 +4,8 @@
 //! can make any call. `fork` takes it, too (see `fork`), so that no child begins in the middle of a change.
 
 use super::{
-    attachments::Attachments, directory::Access, layout::Pid, limits::Limits, path::FilePath,
+    attachments::Attachments, directory::Access, holding::Holding, layout::Pid, limits::Limits,
+    path::FilePath,
 };
 use crate::sys::{self, FileId, SignalMask, futex};
 use core::{
@@ -46,6 +47,10 @@ pub(super) struct Private {
     /// This process's slot, and its generation.
     pub slot: u32,
     pub slot_generation: u32,
+    /// Where the locks are.
+    pub holding: Holding,
+    /// A page that holds the slot's lock; 0 if the table's mapping holds it.
+    pub slot_page: usize,
     /// How many tables this process has mapped, one after the other.
     pub era: u32,
     /// This process, as the table has it; `Pid::NONE` if that is to be asked.
@@ -54,7 +59,7 @@ pub(super) struct Private {
     pub attachments: Attachments,
     /// The signal mask of the thread that forks.
     pub mask_of_fork: Option<SignalMask>,
-    /// During a fork: a page of the table, mapped for the child, and the child's slot.
+    /// During a fork: a page that holds the lock of the child's slot, and that slot.
     pub spare_table: usize,
     pub spare_slot: (u32, u32),
 }
@@ -80,6 +85,8 @@ static PROCESS: Process = Process {
         },
         slot: 0,
         slot_generation: 0,
+        holding: Holding::ITSELF,
+        slot_page: 0,
         era: 0,
         pid: Pid::NONE,
         limits: Limits::DEFAULT,

@@ -6,7 +6,7 @@
 
 use super::{
     layout::{ATTACHED, DETACHED, Entry, LIVE, Pid, RECORDS, Record, STATE},
-    session::{Session, attachment_byte},
+    session::Session,
     table::{Part, Table, grow},
 };
 use crate::sys::{self, Descriptor, Errno};
@@ -132,8 +132,9 @@ pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     if entry.record.load(Relaxed) == 0 {
         return 0;
     }
-    let file = session.open_segment(entry, libc::O_RDONLY).ok();
-    collect(session, entry, file.as_ref(), Whose::All)
+    let opened = session.open_segment(entry, libc::O_RDONLY).ok();
+    let file = opened.as_ref().map(|(file, _)| file);
+    collect(session, entry, file, Whose::All)
 }
 
 /// Collects the records of other processes that are dead, before this process attaches the segment.
@@ -148,6 +149,8 @@ fn collect(
     whose: Whose,
 ) -> u32 {
     let mut count = 0;
+    let holding = session.holding;
+    let lock_file = file.and_then(|file| holding.lock_file(file).ok());
     retain(session.table, entry, |_, record| {
         // Acquire: pairs with the release of a detach, whose time and process come first.
         let word = record.word.load(Acquire);
@@ -158,8 +161,8 @@ fn collect(
         let generation = record.slot_generation.load(Relaxed);
         let is_own = slot == session.slot && generation == session.slot_generation;
         let lives = whose == Whose::Others && is_own
-            || match file {
-                Some(file) => file.is_byte_locked(attachment_byte(word >> 2)) != Ok(false),
+            || match &lock_file {
+                Some(file) => file.is_byte_locked(holding.attachment_byte(word >> 2)) != Ok(false),
                 None => session.slot_lives(slot, generation),
             };
         if lives {

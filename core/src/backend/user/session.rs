@@ -1,7 +1,7 @@
 //! A call in which this process holds the lock of the table.
 
 use super::{
-    layout::{ATTACHMENT_BYTE, Entry, SLOT_BYTE, SLOTS},
+    layout::{Entry, SLOTS},
     lock::{self, Taken},
     open::{self, slot_lives},
     process::Own,
@@ -58,7 +58,7 @@ impl Session {
                 };
             }
             let file = file.as_ref().ok_or(Errno(libc::ESTALE))?;
-            file.is_byte_locked(SLOT_BYTE + u64::from(slot))
+            open::is_slot_locked(own, file, slot)
         };
         if lock::take(&header.lock, own.slot, lives)? == Taken::Recovered {
             repair::rebuild(table);
@@ -74,9 +74,13 @@ impl Session {
         unsafe { core::ptr::read(&this.own) }
     }
 
-    /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns `ESTALE` if it is not the one that the entry was
-    /// made with.
-    pub(super) fn open_segment(&self, entry: &Entry, flags: i32) -> Result<Descriptor, Errno> {
+    /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it, and the segment's size. Returns `ESTALE` if it
+    /// is not the file that the entry was made with, or shorter.
+    pub(super) fn open_segment(
+        &self,
+        entry: &Entry,
+        flags: i32,
+    ) -> Result<(Descriptor, u64), Errno> {
         use core::sync::atomic::Ordering::Relaxed;
         let directory = self.own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
         let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
@@ -85,10 +89,12 @@ impl Session {
             opened => opened,
         }?;
         let facts = file.facts()?;
-        let is_whole = facts.size >= entry.size.load(Relaxed);
+        // Loaded once: another process can change it.
+        let size = entry.size.load(Relaxed);
+        let is_whole = facts.size >= size && size > 0;
         let is_it = facts.is_regular() && facts.id.inode == entry.inode.load(Relaxed);
         if is_it && is_whole && facts.links == 1 {
-            Ok(file)
+            Ok((file, size))
         } else {
             Err(Errno(libc::ESTALE))
         }
@@ -100,7 +106,7 @@ impl Session {
             return true;
         }
         open::reopen(&self.own)
-            .and_then(|file| slot_lives(self.table, &file, slot, generation))
+            .and_then(|file| slot_lives(&self.own, self.table, &file, slot, generation))
             .unwrap_or(true)
     }
 }
@@ -123,9 +129,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         lock::release(&self.table.header().lock);
     }
-}
-
-/// Returns the byte of a segment's file that an attachment locks.
-pub(super) fn attachment_byte(number: u64) -> u64 {
-    ATTACHMENT_BYTE + (number & (ATTACHMENT_BYTE - 1))
 }

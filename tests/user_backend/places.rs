@@ -1,0 +1,279 @@
+//! Where a namespace can be: full and other file systems, a chroot, another user, a directory that is replaced.
+
+use crate::{
+    namespace::*,
+    needs,
+    support::{fork_child, status_of, wait_to_be_told},
+};
+use shmkey_core::{backend, sys::Errno};
+use std::{fs, ptr};
+
+tasks! {
+    a_child_in_a_chroot_detaches_without_harm
+    a_child_of_another_user_detaches_without_harm
+    a_fork_in_a_chroot_shares_the_attachments
+    a_directory_that_is_removed_is_made_anew
+    a_process_without_descriptors_gets_an_error
+    a_process_without_address_space_gets_an_error
+    a_small_limit_on_files_is_an_error_and_no_signal
+    limits_are_read_from_a_file
+    ;
+    a_full_file_system_is_an_error
+    another_file_system_works
+    say_what_process_1_has_attached
+}
+
+fn directory() -> String {
+    std::env::var("SHMKEY_DIR").unwrap()
+}
+
+fn a_child_in_a_chroot_detaches_without_harm() {
+    needs!(ROOT);
+    let id = private(100);
+    let memory = attach(id);
+    let child = fork_child(|| {
+        change_root();
+        assert!(get(5, 1, CREATE | 0o600).is_err());
+        detach(memory);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!(nattch(id), 1);
+}
+
+fn change_root() {
+    // SAFETY: the path is a C string.
+    assert_eq!(unsafe { libc::chroot(c"/proc/self/fdinfo".as_ptr()) }, 0);
+}
+
+fn a_child_of_another_user_detaches_without_harm() {
+    needs!(ROOT);
+    let id = private(100);
+    let memory = attach(id);
+    let child = fork_child(|| {
+        // SAFETY: changes the child's user.
+        assert_eq!(unsafe { libc::setuid(65534) }, 0);
+        let grandchild = fork_child(|| {
+            detach(memory);
+            0
+        });
+        assert_eq!(status_of(grandchild), 0);
+        detach(memory);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!(nattch(id), 1);
+}
+
+fn a_fork_in_a_chroot_shares_the_attachments() {
+    needs!(ROOT);
+    let id = private(100);
+    let child = fork_child(|| {
+        let memory = attach(id);
+        change_root();
+        let grandchild = fork_and_pause(|| {});
+        detach(memory);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        kill(grandchild);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!(nattch(id), 0);
+    backend::remove(id).unwrap();
+}
+
+fn a_directory_that_is_removed_is_made_anew() {
+    let id = get(7, 100, CREATE | 0o600).unwrap();
+    let memory = attach(id);
+    fs::remove_dir_all(directory()).unwrap();
+    // Lookups ask whether the table is still there every few milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(fails(get(7, 0, 0)), libc::ENOENT);
+    assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);
+    let other = get(7, 200, CREATE | 0o600).unwrap();
+    assert_eq!(stat(other).shm_segsz, 200);
+    // SAFETY: the segment's memory stays.
+    unsafe { memory.write(1) };
+    let again = attach(other);
+    detach(memory);
+    assert_eq!(nattch(other), 1);
+    detach(again);
+}
+
+fn set_limit(resource: u32, limit: u64) {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel reads and writes one pair of limits.
+    unsafe {
+        assert_eq!(libc::getrlimit(resource, &mut limits), 0);
+        limits.rlim_cur = limit;
+        assert_eq!(libc::setrlimit(resource, &limits), 0);
+    }
+}
+
+fn a_process_without_descriptors_gets_an_error() {
+    let id = private(100);
+    let memory = attach(id);
+    crate::support::directory(); // needs descriptors
+    set_limit(libc::RLIMIT_NOFILE, 0);
+    assert_eq!(fails(try_attach(id, 0)), libc::EMFILE);
+    assert_eq!(fails(get(5, 1, CREATE | 0o600)), libc::EMFILE);
+    // A fork shares what it cannot open.
+    let child = fork_child(|| {
+        detach(memory);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    set_limit(libc::RLIMIT_NOFILE, 100);
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(nattch(id), 0);
+}
+
+fn a_process_without_address_space_gets_an_error() {
+    let id = private(64 << 20);
+    set_limit(libc::RLIMIT_AS, 32 << 20);
+    assert_eq!(fails(try_attach(id, 0)), libc::ENOMEM);
+    set_limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
+    assert_eq!(nattch(id), 0);
+    assert_eq!(stat(id).shm_lpid, 0);
+}
+
+fn a_small_limit_on_files_is_an_error_and_no_signal() {
+    private(1);
+    set_limit(libc::RLIMIT_FSIZE, 1 << 20);
+    private(1 << 20);
+    assert_eq!(fails(get(5, (1 << 20) + 1, CREATE | 0o600)), libc::ENOMEM);
+    assert_eq!(backend::usage().unwrap().1.used_ids, 2);
+}
+
+fn limits_are_read_from_a_file() {
+    fs::write(
+        format!("{}/limits", directory()),
+        "shmmni 2\nshmmax 8192\nshmall 3\n",
+    )
+    .unwrap();
+    let limits = backend::limits().unwrap();
+    assert_eq!((limits.shmmni, limits.shmmax, limits.shmall), (2, 8192, 3));
+    assert_eq!(fails(get(5, 8193, CREATE | 0o600)), libc::EINVAL);
+    let id = private(8192);
+    assert_eq!(fails(get(5, 8192, CREATE | 0o600)), libc::ENOSPC);
+    private(1);
+    assert_eq!(fails(get(5, 1, CREATE | 0o600)), libc::ENOSPC);
+    backend::remove(id).unwrap();
+    private(1);
+}
+
+const SMALL: &str = "mount -t tmpfs -o size=2m,mode=700 none \"$SHMKEY_TEST_NAME\" && exec \"$@\"";
+
+#[test]
+fn a_full_file_system_is_an_error_and_never_a_signal() {
+    needs!(NAMESPACES);
+    let test = Namespace::new();
+    let mount = ["unshare", "--mount", "sh", "-c", SMALL, "sh"];
+    test.run_within(&mount, "a_full_file_system_is_an_error");
+}
+
+/// In a file system of 2 MiB.
+fn a_full_file_system_is_an_error() {
+    assert_eq!(fails(get(5, 4 << 20, CREATE | 0o600)), libc::ENOSPC);
+    assert_eq!(fails(get(5, 0, 0)), libc::ENOENT);
+    let mut ids = Vec::new();
+    let full = loop {
+        match get(libc::IPC_PRIVATE, 64 << 10, 0o600) {
+            Ok(id) => ids.push(id),
+            Err(errno) => break errno,
+        }
+    };
+    assert_eq!(full, Errno(libc::ENOSPC));
+    assert!(ids.len() >= 20, "{}", ids.len());
+    // What is left is less than an attachment's record may need.
+    while get(libc::IPC_PRIVATE, 1, 0o600).is_ok() {}
+    for &id in &ids {
+        if let Ok(memory) = try_attach(id, 0) {
+            // SAFETY: the segment is attached, and has that many bytes.
+            unsafe { ptr::write_bytes(memory, 1, 64 << 10) };
+            detach(memory);
+        }
+        backend::remove(id).unwrap();
+    }
+    let id = private(1 << 20);
+    // SAFETY: as above.
+    unsafe { ptr::write_bytes(attach(id), 1, 1 << 20) };
+}
+
+#[test]
+fn a_full_file_system_without_a_table_is_an_error() {
+    needs!(NAMESPACES);
+    let test = Namespace::new();
+    let full = SMALL.replace("size=2m", "size=16k");
+    let mount = ["unshare", "--mount", "sh", "-c", &full, "sh"];
+    test.run_within(&mount, "another_file_system_works");
+}
+
+/// On ext4, or whatever the temporary directory is on; or not at all.
+fn another_file_system_works() {
+    let id = match get(5, 100_000, CREATE | 0o600) {
+        Ok(id) => id,
+        Err(errno) => return assert_eq!(errno, Errno(libc::ENOSPC)),
+    };
+    let memory = attach(id);
+    let child = fork_and_pause(|| {});
+    assert_eq!(nattch(id), 2);
+    kill(child);
+    assert_eq!(nattch(id), 1);
+    let child = fork_and_pause(|| detach(memory));
+    wait_until("the child detaches", || nattch(id) == 1);
+    kill(child);
+    backend::remove(id).unwrap();
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(fails(backend::stat(id)), libc::EINVAL);
+    assert_eq!(files(directory().as_ref()), ["table"]);
+}
+
+#[test]
+fn a_disk_works() {
+    Namespace::within("/var/tmp").run("another_file_system_works");
+}
+
+#[test]
+fn overlayfs_works() {
+    needs!(NAMESPACES);
+    let test = Namespace::new();
+    // The locks are on another file there.
+    let mount = "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w && \
+                 mount -t overlay -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w none \
+                 \"$SHMKEY_TEST_NAME\" && exec \"$@\"";
+    let within = ["unshare", "--mount", "sh", "-c", mount, "sh"];
+    test.run_within(&within, "another_file_system_works");
+}
+
+/// As process 1 of a PID namespace.
+fn say_what_process_1_has_attached() {
+    assert_eq!(process_id(), 1);
+    let id = get(7, 100, CREATE | 0o600).unwrap();
+    attach(id);
+    let record = stat(id);
+    println!("\nattached {} {}", record.shm_nattch, record.shm_lpid);
+    wait_to_be_told();
+}
+
+#[test]
+fn two_processes_with_the_id_1_are_told_apart() {
+    needs!(NAMESPACES);
+    let test = Namespace::new();
+    let within = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let mut one = test.start_within(&within, "say_what_process_1_has_attached");
+    assert_eq!(one.line_after("attached "), "1 1");
+    let mut other = test.start_within(&within, "say_what_process_1_has_attached");
+    assert_eq!(other.line_after("attached "), "2 1");
+    one.kill();
+    let mut third = test.start_within(&within, "say_what_process_1_has_attached");
+    wait_until("the first has ended", || {
+        !one.child.try_wait().is_ok_and(|ended| ended.is_none())
+    });
+    assert!(third.line_after("attached ").ends_with(" 1"));
+}

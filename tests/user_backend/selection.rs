@@ -1,0 +1,117 @@
+//! Which backend a process takes, also under seccomp filters that forbid System V IPC.
+
+use crate::namespace::*;
+use shmkey_core::backend::{self, Backend};
+
+tasks! {
+    a_filter_that_answers_enosys_makes_it_the_directory
+    a_filter_that_answers_eperm_makes_it_the_directory
+    a_filter_that_kills_makes_it_the_directory
+    a_filter_that_forbids_nothing_leaves_the_kernel
+    another_choice_comes_too_late
+    ;
+    say_the_choice
+}
+
+/// Forbids the four calls with this action of a seccomp filter.
+fn forbid(action: u32) {
+    let calls = [
+        libc::SYS_shmget,
+        libc::SYS_shmat,
+        libc::SYS_shmdt,
+        libc::SYS_shmctl,
+    ];
+    let statement = |code: u32, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for (index, call) in calls.into_iter().enumerate() {
+        let mut jump = statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, call as u32);
+        jump.jt = (calls.len() - index) as u8;
+        program.push(jump);
+    }
+    program.push(statement(
+        libc::BPF_RET | libc::BPF_K,
+        libc::SECCOMP_RET_ALLOW,
+    ));
+    program.push(statement(libc::BPF_RET | libc::BPF_K, action));
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the kernel reads the program.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const filter), 0);
+    }
+}
+
+static CHILDREN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+extern "C" fn count_child(_: i32) {
+    CHILDREN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// Forbids the calls, lets the library choose, and expects that the program has seen nothing of a child.
+fn choose_under(action: u32, expected: Backend) {
+    // SAFETY: a task, which is alone in its process, changes its environment before it makes a call.
+    unsafe { std::env::set_var("SHMKEY_BACKEND", "auto") };
+    let handler: extern "C" fn(i32) = count_child;
+    // SAFETY: the handler changes a number.
+    unsafe { libc::signal(libc::SIGCHLD, handler as usize) };
+    forbid(action);
+    assert_eq!(backend::chosen(), expected);
+    let children = CHILDREN.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(children, 0, "SIGCHLD");
+    // SAFETY: waits for no child in particular.
+    assert_eq!(unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) }, -1);
+    let id = private(100);
+    detach(attach(id));
+    backend::remove(id).unwrap();
+}
+
+fn a_filter_that_answers_enosys_makes_it_the_directory() {
+    choose_under(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32, Backend::User);
+}
+
+fn a_filter_that_answers_eperm_makes_it_the_directory() {
+    choose_under(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, Backend::User);
+}
+
+fn a_filter_that_kills_makes_it_the_directory() {
+    choose_under(libc::SECCOMP_RET_KILL_PROCESS, Backend::User);
+}
+
+fn a_filter_that_forbids_nothing_leaves_the_kernel() {
+    choose_under(libc::SECCOMP_RET_ALLOW, Backend::Kernel);
+}
+
+fn another_choice_comes_too_late() {
+    assert_eq!(backend::choose(Backend::User), Ok(()));
+    assert_eq!(backend::choose(Backend::User), Ok(()));
+    assert_eq!(fails(backend::choose(Backend::Kernel)), libc::EBUSY);
+}
+
+fn say_the_choice() {
+    let result = backend::limits().map_or_else(|errno| errno.0, |_| 0);
+    println!("\nchoice {:?} {result}", backend::chosen());
+}
+
+#[test]
+fn an_unknown_name_of_a_backend_is_an_error() {
+    let choice = |name: &str| {
+        let variable = format!("SHMKEY_BACKEND={name}");
+        let directory = "SHMKEY_DIR=/nowhere/at/all";
+        let program = ["env", &variable, directory];
+        let mut helper = crate::support::Helper::start(&program, "say_the_choice", "");
+        helper.line_after("choice ")
+    };
+    assert_eq!(choice("kernel"), "Kernel 0");
+    assert_eq!(choice(""), "Kernel 0");
+    assert_eq!(choice("auto"), "Kernel 0");
+    assert_eq!(choice("user"), format!("User {}", libc::ENOENT));
+    assert_eq!(choice("kernal"), format!("Kernel {}", libc::EINVAL));
+}
