@@ -229,12 +229,15 @@ fn a_child_does_not_publish_for_its_parent() {
 /// Returns how many mappings of a segment this process can write, and how many it can only read.
 fn mappings(segment: &Segment) -> (usize, usize) {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    // A segment of the kernel has its id as inode number; one of the user backend is a file with the id in its name.
     let id = segment.id().to_string();
+    let file = format!("/s.{id}");
     let (mut writable, mut read_only) = (0, 0);
-    for line in maps.lines().filter(|line| line.contains(" /SYSV")) {
+    for line in maps.lines() {
         let mut parts = line.split_whitespace().skip(1);
         let rights = parts.next().unwrap();
-        if parts.nth(2) == Some(&id) {
+        let is_of_kernel = line.contains(" /SYSV") && parts.nth(2) == Some(&id);
+        if is_of_kernel || line.ends_with(&file) {
             *if rights.contains('w') {
                 &mut writable
             } else {

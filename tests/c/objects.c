@@ -1346,15 +1346,18 @@ static void slow_paths(void)
 /* How many mappings this process has of a segment, and how many of them it can write. */
 static int mappings(int id, int *writable)
 {
-    char line[400], rights[5], file[10];
+    char line[400], rights[5], file[300], name[20];
     unsigned long inode;
     int count = 0;
     FILE *maps = fopen("/proc/self/maps", "r");
 
+    /* A segment of the kernel has its id as inode number; one of the user backend is a file with the id in its name. */
+    snprintf(name, sizeof name, "/s.%d", id);
     *writable = 0;
     while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-        if (sscanf(line, "%*s %4s %*s %*s %lu %9s", rights, &inode, file) == 3 && inode == (unsigned long) id &&
-            strncmp(file, "/SYSV", 5) == 0) {
+        if (sscanf(line, "%*s %4s %*s %*s %lu %299s", rights, &inode, file) == 3 &&
+            ((inode == (unsigned long) id && strncmp(file, "/SYSV", 5) == 0) ||
+             (strrchr(file, '/') != NULL && strcmp(strrchr(file, '/'), name) == 0))) {
             count++;
             *writable += rights[1] == 'w';
         }
