@@ -173,7 +173,7 @@ fn config(options: &Options) -> Result<Config, Failure> {
 
 /// What differs from Zenoh's own defaults, without a file.
 const DEFAULTS: [(&str, &str); 5] = [
-    // A bridge connects where it is told to, and is not found by others.
+    // A bridge connects to the addresses of its options only, and is not found by others.
     ("scouting/multicast/enabled", "false"),
     // Packets are written by the thread that has made them, without a queue of Zenoh between.
     ("transport/unicast/lowlatency", "true"),

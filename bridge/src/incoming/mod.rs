@@ -4,31 +4,33 @@
 //! |---|---|
 //! | `sink` | the object |
 //! | `origin` | what has arrived from one publishing bridge |
+//! | `clerk` | the thread that opens the object, acknowledges, and delivers what has waited |
 //!
 //! A thread of Zenoh delivers each packet as it arrives, as long as there is room in the object. What does not fit waits,
-//! and a thread of this module, the clerk, delivers it later; the clerk also opens the object, and sends
+//! and the clerk delivers it later; the clerk also opens the object, and sends
 //! acknowledgements. A thread of Zenoh sends nothing and waits for nothing, because it also reads the packets of other
 //! objects.
 
+mod clerk;
 pub mod origin;
 pub mod sink;
 
 use crate::{
-    Failure, HEARTBEAT, TICK,
+    Failure,
     counters::Counters,
     description::{Description, Kind},
     lock,
-    network::{Channel, Network, Subscription},
+    network::{Network, Subscription},
     options::Options,
-    wire::{self, Header, JOINS, LACKS, What},
+    wire::{self, Header, What},
 };
+use clerk::Clerk;
 use origin::{Arrival, Origin};
 use sink::Sink;
 use std::{
-    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
@@ -41,8 +43,6 @@ use zenoh::bytes::ZBytes;
 pub const MOST_WAITING: usize = 64 << 20;
 /// The largest number of bridges that publish the same object.
 const MOST_ORIGINS: usize = 64;
-/// How long a publishing bridge is silent before it is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// An object that is subscribed to.
 pub struct Incoming {
@@ -356,246 +356,4 @@ fn messages<'a>(
             what.kind
         ))
     }
-}
-
-/// The clerk's own state.
-struct Clerk<'a> {
-    shared: &'a Shared,
-    /// To the publishing bridges.
-    channels: HashMap<u64, Channel>,
-    /// Why bridges were refused, to say it once.
-    refused: HashMap<u64, String>,
-    heartbeat: Instant,
-}
-
-impl<'a> Clerk<'a> {
-    fn new(shared: &'a Shared) -> Clerk<'a> {
-        Clerk {
-            shared,
-            channels: HashMap::new(),
-            refused: HashMap::new(),
-            heartbeat: Instant::now(),
-        }
-    }
-
-    fn run(&mut self) {
-        while !self.shared.stop.load(Relaxed) {
-            let offers = self.wait_for_work();
-            for (header, what, name) in offers {
-                self.accept(&header, what, name);
-            }
-            if self.heartbeat <= Instant::now() {
-                self.heartbeat = Instant::now() + HEARTBEAT;
-                self.look_after_object();
-                lock(&self.shared.state).is_due = true;
-            }
-            self.acknowledge(What::Want);
-            self.deliver_waiting();
-        }
-        self.acknowledge(What::Goodbye);
-    }
-
-    /// Waits until there is something to do. Returns the offers of new bridges.
-    fn wait_for_work(&self) -> Vec<(Header, Description, String)> {
-        let state = lock(&self.shared.state);
-        let is_idle = |state: &mut State| {
-            state.waiting.is_empty()
-                && state.offers.is_empty()
-                && !state.is_due
-                && !self.shared.stop.load(Relaxed)
-        };
-        let waited = self.shared.work.wait_timeout_while(state, TICK, is_idle);
-        let mut state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
-        state.offers.drain().map(|(_, offer)| offer).collect()
-    }
-
-    /// Opens the object for a bridge that publishes it, or refuses that bridge.
-    fn accept(&mut self, offer: &Header, what: Description, name: String) {
-        let opened = self.open(&what);
-        if self.channel(offer.from).is_none() {
-            return;
-        }
-        let mut state = lock(&self.shared.state);
-        match opened {
-            Ok(()) => {
-                self.refused.remove(&offer.from);
-                // A ring goes on where the last bridge has ended; a broadcast begins with the next message.
-                let first = if what.kind == Kind::Broadcast {
-                    offer.number
-                } else {
-                    offer.other
-                };
-                info!(object = self.shared.name, peer = name, kind = %what.kind, "delivering what another bridge publishes");
-                let mut origin = Origin::new(name, first, Instant::now());
-                origin.round = offer.round;
-                state.what = Some(what);
-                state.origins.insert(offer.from, origin);
-                state.is_due = true;
-            }
-            Err(Failure(why)) => {
-                state.origins.remove(&offer.from);
-                drop(state);
-                self.refuse(offer.from, &name, why);
-            }
-        }
-    }
-
-    fn refuse(&mut self, instance: u64, name: &str, why: String) {
-        self.shared.counters.mismatches.fetch_add(1, Relaxed);
-        if self.refused.get(&instance) == Some(&why) {
-            return;
-        }
-        warn!(
-            object = self.shared.name,
-            peer = name,
-            "refused the object of another bridge: {why}"
-        );
-        let mut header = Header::new(What::Refusal, self.shared.network.instance);
-        header.third = instance;
-        let text = format!("{} refuses it: {why}", self.shared.network.host);
-        if let Some(channel) = self.channel(instance) {
-            channel.put(header.with_body(text.as_bytes()).into());
-        }
-        if self.refused.len() >= MOST_ORIGINS {
-            self.refused.clear();
-        }
-        self.refused.insert(instance, why);
-    }
-
-    /// Opens the object, or creates it, unless it differs from the one that is offered.
-    fn open(&self, offered: &Description) -> Result<(), Failure> {
-        let shared = self.shared;
-        let found = Description::of(&shared.name)?;
-        let native = Description::native(offered);
-        if let Some(difference) = found.as_ref().unwrap_or(&native).difference(offered) {
-            return Err(Failure(difference));
-        }
-        if offered.size > shared.options.max_size {
-            let (size, most) = (offered.size, shared.options.max_size);
-            return Err(Failure(format!(
-                "it takes {size} bytes, and --max-size allows {most}"
-            )));
-        }
-        if lock(&shared.sink).is_some() {
-            return Ok(());
-        }
-        let sink = Sink::open(&shared.name, offered, shared.options.mode_bits)?;
-        let created = Description::of(&shared.name)?;
-        if let Some(difference) = created.and_then(|created| created.difference(offered)) {
-            if found.is_none() {
-                sink.remove();
-            }
-            return Err(Failure(difference));
-        }
-        *lock(&shared.sink) = Some(sink);
-        Ok(())
-    }
-
-    /// Forgets bridges that are silent, and the object if it was removed.
-    fn look_after_object(&mut self) {
-        let shared = self.shared;
-        let mut state = lock(&shared.state);
-        state
-            .origins
-            .retain(|_, origin| origin.seen.elapsed() < FORGOTTEN);
-        let mut sink = lock(&shared.sink);
-        if state.what.is_some() && sink.as_ref().is_none_or(Sink::is_removed) {
-            // The publishers still have what was not delivered.
-            *sink = None;
-            *state = State::default();
-        }
-        let origins = &state.origins;
-        self.channels
-            .retain(|instance, _| origins.contains_key(instance));
-        shared.count(&state);
-    }
-
-    /// Tells the publishing bridges what has arrived and what is delivered, if that is due.
-    fn acknowledge(&mut self, what: What) {
-        let mut wants = Vec::new();
-        {
-            let mut state = lock(&self.shared.state);
-            if !std::mem::take(&mut state.is_due) && what == What::Want {
-                return;
-            }
-            for (&instance, origin) in &mut state.origins {
-                let mut header = Header::new(what, self.shared.network.instance);
-                (header.number, header.other, header.third) =
-                    (origin.expects, origin.delivered, instance);
-                header.round = origin.round;
-                header.flags = if origin.lacks { LACKS } else { 0 };
-                if std::mem::take(&mut origin.is_new) {
-                    header.flags |= JOINS;
-                }
-                origin.unacknowledged = 0;
-                wants.push(header);
-            }
-        }
-        let name = self.shared.network.host.clone();
-        for header in wants {
-            if let Some(channel) = self.channel(header.third) {
-                channel.put(header.with_body(name.as_bytes()).into());
-            }
-        }
-    }
-
-    fn channel(&mut self, instance: u64) -> Option<&Channel> {
-        if !self.channels.contains_key(&instance) {
-            let channel = self
-                .shared
-                .network
-                .to_publisher(&self.shared.name, instance);
-            let channel = channel.inspect_err(|Failure(why)| warn!("{why}")).ok()?;
-            self.channels.insert(instance, channel);
-        }
-        self.channels.get(&instance)
-    }
-
-    /// Delivers what waits, until there is no room for a tick or an acknowledgement is due.
-    fn deliver_waiting(&self) {
-        let shared = self.shared;
-        let mut state = lock(&shared.state);
-        while !state.is_due
-            && let Some(mut waiting) = state.waiting.pop_front()
-        {
-            state.is_busy = true;
-            drop(state);
-            let bytes = match &waiting.contents {
-                Contents::Packet(packet) => packet.to_bytes(),
-                Contents::Message(message) => Cow::Borrowed(&message[..]),
-            };
-            let messages = match &waiting.contents {
-                Contents::Packet(_) => messages_again(&bytes),
-                Contents::Message(_) => vec![&bytes[..]],
-            };
-            let rest = &messages[waiting.done.min(messages.len())..];
-            let delivered = shared.put_into_sink(rest, TICK);
-            state = lock(&shared.state);
-            shared.note_delivered(&mut state, waiting.from, &rest[..delivered]);
-            state.is_busy = false;
-            if delivered < rest.len() {
-                drop(bytes);
-                waiting.done += delivered;
-                state.waiting.push_front(waiting);
-                pause_if(delivered == 0, state);
-                return;
-            }
-            state.waiting_bytes -= waiting.contents.len();
-        }
-    }
-}
-
-/// Waits a little if nothing was delivered: without a receiver, the wait for room ends at once.
-fn pause_if(nothing_delivered: bool, state: MutexGuard<State>) {
-    drop(state);
-    if nothing_delivered {
-        thread::sleep(TICK / 10);
-    }
-}
-
-/// Returns the messages of a packet that was checked when it arrived.
-fn messages_again(packet: &[u8]) -> Vec<&[u8]> {
-    let read = Header::read(packet).ok();
-    let messages = read.and_then(|(header, body)| wire::messages(body, header.other).ok());
-    messages.map(Iterator::collect).unwrap_or_default()
 }

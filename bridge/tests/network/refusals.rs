@@ -184,7 +184,7 @@ fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
         Description::of("orders").unwrap().unwrap()
     });
     let hostile = Hostile::start(&here, &[THERE]);
-    let changes: [(&str, fn(&mut Description)); 4] = [
+    let changes: [(&str, Change); 4] = [
         (
             "the byte order differs: \"little-endian\" here, \"big-endian\" there",
             |what| what.order = 2,
@@ -254,3 +254,6 @@ fn a_role_that_a_process_has_already_is_named() {
     let ours = Bridge::start(&here, &format!("--publish orders --connect {THERE}"));
     ours.expect("EBUSY");
 }
+
+/// What differs in the description of a hostile program.
+type Change = fn(&mut Description);
