@@ -118,6 +118,8 @@ class Condvar(Handle, _core.Condvar):
 
     def wait_for(self, guard: Guard, condition: Callable[[], Any], timeout: Optional[float] = None) -> bool:
         """Waits until ``condition()`` returns a true value, and returns True; returns False at the timeout."""
+        if timeout is not None and not timeout >= 0:
+            raise ValueError("a timeout is 0 or more seconds, or None to wait without limit")
         end = None if timeout is None else time.monotonic() + timeout
         while not condition():
             left = None if end is None else max(0.0, end - time.monotonic())

@@ -16,7 +16,18 @@ class File(NamedTuple):
 
 
 def proj_number(proj_id: Union[int, str]) -> int:
-    return ord(proj_id) if isinstance(proj_id, str) else proj_id
+    """Returns a project id as a number."""
+    if isinstance(proj_id, str):
+        proj_id = ord(proj_id) if len(proj_id) == 1 else 0
+    if not 1 <= proj_id <= 255:
+        raise ValueError("a project id is a character, or 1 to 255")
+    return proj_id
+
+
+def permission_bits(mode: int) -> int:
+    if not 0 <= mode <= 0o777:
+        raise ValueError("a mode is permission bits, 0 to 0o777")
+    return mode
 
 
 class Status(NamedTuple):
@@ -75,6 +86,7 @@ class Segment:
         Raises NotFound, AlreadyExists, PermissionDenied, or Error with another errno of shm_open_key(3), such as EINVAL
         (the size), ENOSPC or ENOMEM.
         """
+        mode = permission_bits(mode)
         flags = (CREATE | mode if create else 0) | (EXCLUSIVE if exclusive else 0)
         if place is None:
             return cls(_core.open_private(size, mode))
@@ -112,7 +124,7 @@ class Segment:
 
     def set_mode(self, mode: int) -> None:
         """Sets the permission bits, 0 to 0o777. Raises what ``remove`` raises."""
-        _core.set_mode(self.id, mode)
+        _core.set_mode(self.id, permission_bits(mode))
 
     def set_owner(self, uid: Optional[int] = None, gid: Optional[int] = None) -> None:
         """Sets the ids of the owner's user and group; None leaves one unchanged. Raises what ``remove`` raises."""

@@ -21,9 +21,14 @@ def codec(type: ValueType) -> Codec:
     that was made with ``align=True`` has the layout of the struct in C and Rust.
     """
     if isinstance(type, int):
+        if type < 0:
+            raise ValueError("a type that is a number is 0 or more bytes")
         return Codec(type, lambda value: value, lambda data: data)
     if isinstance(type, str):
-        return _of_struct(struct.Struct(type))
+        try:
+            return _of_struct(struct.Struct(type))
+        except struct.error as error:
+            raise ValueError(f'"{type}" is no format of struct: {error}; for NumPy, give numpy.dtype("{type}")')
     return _of_numpy(type)
 
 
@@ -41,9 +46,16 @@ def _of_numpy(type: Any) -> Codec:
         raise TypeError("a value in shared memory cannot contain Python objects")
     if dtype.shape:
         base, shape = dtype.subdtype
+
+        def encode(value: Any) -> bytes:
+            array = numpy.asarray(value, base)
+            if array.shape != shape:
+                raise ValueError(f"the value has the shape {array.shape}, and the type {shape}")
+            return array.tobytes()
+
         return Codec(
             dtype.itemsize,
-            lambda value: numpy.ascontiguousarray(value, base).reshape(shape).tobytes(),
+            encode,
             lambda data: numpy.frombuffer(data, base).reshape(shape),
         )
     return Codec(

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest time for which a wait does not check for signals. A signal that arrives during the wait ends it at once
-/// (`EINTR`).
-const SLICE: Duration = Duration::from_secs(1);
+/// The longest time for which a wait does not check for signals. A signal that arrives while the thread sleeps ends the
+/// wait at once (`EINTR`), but not one that arrives just before that.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// A thread without the GIL, which takes it again when this is dropped.
 struct Detached(*mut ffi::PyThreadState);
@@ -51,13 +51,17 @@ pub fn duration(timeout: Option<f64>) -> PyResult<Option<Duration>> {
     let Some(seconds) = timeout else {
         return Ok(None);
     };
-    if seconds.is_nan() || seconds < 0.0 {
+    if is_wrong(seconds) {
         return Err(PyValueError::new_err(
             "a timeout is 0 or more seconds, or None to wait without limit",
         ));
     }
     // A longer time than a duration can express never ends in practice.
     Ok(Duration::try_from_secs_f64(seconds).ok())
+}
+
+fn is_wrong(seconds: f64) -> bool {
+    seconds.is_nan() || seconds < 0.0
 }
 
 /// Calls a function of C, which takes a timeout in nanoseconds and returns a negative number if it fails, until it
@@ -68,6 +72,9 @@ pub fn wait(
     timeout: Option<f64>,
     mut call: impl FnMut(i64) -> i64,
 ) -> Result<i64, Failure> {
+    if timeout.is_some_and(is_wrong) {
+        duration(timeout)?;
+    }
     let result = call(0);
     if result >= 0 {
         return Ok(result);
