@@ -37,6 +37,7 @@ pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
         "info" => info,
         "usage" => usage,
         "resident" => resident,
+        "look" => look,
         "ctl" => other_command,
         "fill" => fill,
         _ => return None,
@@ -284,17 +285,25 @@ fn stat_any(actor: &Actor, words: &[&str]) -> Said {
     stat_by_index(actor, words, SHM_STAT_ANY)
 }
 
-/// `set ID FIELD=VALUE … [BUFFER]`. The fields that `IPC_SET` ignores are nonsense.
+/// `set ID FIELD=VALUE … [BUFFER]`. The fields that `IPC_SET` ignores are nonsense. The value `keep` is what it is now.
 fn set(actor: &Actor, words: &[&str]) -> Said {
     let id = number(words.first().unwrap_or(&""))? as c_int;
     let fields = words.iter().skip(1);
     let wrong = fields.clone().find(|word| !word.contains('='));
     let mut buffer = Buffer::<Record>::new(wrong)?;
     if let Buffer::Right(record) = &mut buffer {
+        let mut now = Buffer::<Record>::new(None)?;
+        control(actor, id & 0x7fff, SHM_STAT_ANY, now.address());
+        let Buffer::Right(now) = now else {
+            return Err("a right buffer".to_owned());
+        };
+        let now = &now.known.shm_perm;
         let perm = &mut record.known.shm_perm;
         (perm.uid, perm.gid, perm.mode) = (0, 0, 0o600);
         for field in fields {
             match field.split_once('=').unwrap_or_default() {
+                ("uid", "keep") => perm.uid = now.uid,
+                ("gid", "keep") => perm.gid = now.gid,
                 ("uid", uid) => perm.uid = number(uid)? as libc::uid_t,
                 ("gid", gid) => perm.gid = number(gid)? as libc::gid_t,
                 ("mode", mode) => perm.mode = bits(mode)? as _,
@@ -392,4 +401,15 @@ fn resident(actor: &Actor, _: &[&str]) -> Said {
     let mut buffer = Buffer::<[c_ulong; 6]>::new(None)?;
     let describe = |_, usage: &[c_ulong; 6]| format!("ok resident={}", usage[2]);
     Ok(buffer.run(actor, 0, SHM_INFO, describe))
+}
+
+/// `look`: asks about every segment, so that the backend notices who has died.
+fn look(actor: &Actor, _: &[&str]) -> Said {
+    let mut usage = Buffer::<[c_ulong; 6]>::new(None)?;
+    let highest = control(actor, 0, SHM_INFO, usage.address());
+    for index in 0..=highest {
+        let mut record = Buffer::<Record>::new(None)?;
+        control(actor, index, SHM_STAT_ANY, record.address());
+    }
+    Ok("ok".to_owned())
 }

@@ -48,9 +48,10 @@ fn play_all(side: &Side) -> Result<Vec<Transcript>, String> {
     play::play(side, &playable().iter().collect::<Vec<_>>())
 }
 
+static PLAYED: OnceLock<Result<Vec<Played>, String>> = OnceLock::new();
+
 /// What all situations are on both backends.
 fn played() -> Result<&'static [Played], String> {
-    static PLAYED: OnceLock<Result<Vec<Played>, String>> = OnceLock::new();
     let play = || -> Result<Vec<Played>, String> {
         let user = play_all(&Side::User(DROPIN.clone()))?;
         let both = on_kernel()?.iter().zip(user);
@@ -224,7 +225,9 @@ pub fn report(situation: &Situation, one: &Transcript, other: &Transcript) -> St
 
 /// Prints a table by subject, once the situations were played.
 pub fn summarize() {
-    let Ok(played) = played() else { return };
+    let Some(Ok(played)) = PLAYED.get() else {
+        return;
+    };
     let mut rows: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     let mut sum = [0; 3];
     for Played {

@@ -8,7 +8,7 @@
 //! + what stands there instead
 //! ```
 //!
-//! By default a random sample of them, `SHMKEY_DEFECTS=N` of a size of your own; all with `--ignored`.
+//! `\n` stands for the end of a line. By default a random sample of them, `SHMKEY_DEFECTS=N` of a size of your own; all with `--ignored`.
 
 use super::{
     build_dropin, compare, documented,
@@ -49,8 +49,11 @@ fn all() -> Vec<Defect> {
             });
         } else if let Some(defect) = all.last_mut() {
             match (line.strip_prefix("- "), line.strip_prefix('+')) {
-                (Some(text), _) => defect.text = text.to_owned(),
-                (_, Some(instead)) => defect.instead = instead.trim_start().to_owned(),
+                (Some(text), _) => defect.text = text.replace("\\n", "\n"),
+                (_, Some(instead)) => {
+                    let instead = instead.strip_prefix(' ').unwrap_or_default();
+                    defect.instead = instead.replace("\\n", "\n");
+                }
                 _ if line.starts_with("core/") => defect.file = line.to_owned(),
                 _ => {}
             }

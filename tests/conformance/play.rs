@@ -119,7 +119,7 @@ fn command(side: &Side) -> Command {
     command.env(BASE, base());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let (dropin, backend) = match side {
-        Side::Libc => (None, "none"),
+        Side::Libc => (None, "kernel"),
         Side::Kernel(dropin) => (Some(dropin), "kernel"),
         Side::User(dropin) | Side::Defective(dropin) => (Some(dropin), "user"),
     };

@@ -168,7 +168,7 @@ impl Names {
         let become_user = if self.users {
             format!("{name} as {user}")
         } else {
-            format!("{name} usage")
+            format!("{name} look")
         };
         vec![become_user]
     }
@@ -216,15 +216,14 @@ impl Names {
             68..71 => self.one_of(&["usage", "info"]).to_owned(),
             71..75 => format!("poke {} {}", self.attached(which), self.random.below(256)),
             75..79 => format!("peek {}", self.attached(which)),
-            79..81 => format!(
-                "{} {} 16384",
-                self.one_of(&["munmap", "block"]),
-                self.place()
-            ),
+            79..81 => {
+                let (verb, place) = (self.one_of(&["munmap", "block"]), self.place());
+                return vec![format!("{name} {verb} {place} 16384 | {name} look")];
+            }
             81 => "closefrom".to_owned(),
             82..85 => return self.another(),
             85..98 => return self.change(which),
-            _ => "fork-exit".to_owned(),
+            _ => return vec![format!("{name} fork-exit | {name} look")],
         };
         let thread = if self.random.below(20) == 0 {
             "thread "
@@ -274,14 +273,16 @@ impl Names {
     }
 
     fn set(&mut self) -> String {
-        let user = if self.users {
-            self.one_of(&[0, 1001, 1002])
+        let segment = self.segment();
+        // Of the users of a directory, only root can give a segment away, and its file follows: documented.
+        let owner = if self.users {
+            "uid=keep gid=keep"
         } else {
-            0
+            self.one_of(&["uid=0 gid=1001", "uid=1001 gid=1001", "uid=0 gid=0"])
         };
-        // The file of a segment follows its mode, so that its owner can read and write it, or fork after that.
+        // Its owner can read and write it, or the file could not be opened when a child is made: documented.
         let mode = self.one_of(&["600", "640", "666", "604", "1644"]);
-        format!("set {} uid={user} gid=1001 mode={mode}", self.segment())
+        format!("set {segment} {owner} mode={mode}")
     }
 
     /// A process becomes two, or another program, or ends.
@@ -308,14 +309,16 @@ impl Names {
             }
             6..9 => {
                 self.processes[which].attached.clear();
-                vec![format!("{name} exec")]
+                vec![format!("{name} exec | {name} look")]
             }
             9..13 => {
                 self.processes.remove(which);
-                vec![format!(
-                    "{name} {}",
-                    self.one_of(&["kill", "kill", "exit", "end"])
-                )]
+                let ends = self.one_of(&["kill", "kill", "exit", "end"]);
+                // Which of several processes has died last is not known: documented. So another one looks.
+                vec![match self.processes.first() {
+                    Some(other) => format!("{name} {ends} | {} look", other.name),
+                    None => format!("{name} {ends}"),
+                }]
             }
             _ => Vec::new(),
         }

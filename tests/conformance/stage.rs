@@ -117,7 +117,12 @@ impl Stage {
         io::stdout().flush().expect("a pipe");
     }
 
+    /// Performs a statement, or several with `|` between them.
     fn perform(&mut self, statement: &str) -> String {
+        if let Some((one, rest)) = statement.split_once(" | ") {
+            let answer = self.perform(one);
+            return format!("{answer} | {}", self.perform(rest));
+        }
         let (call, name) = statement.split_once(" = ").unwrap_or((statement, ""));
         let words: Vec<&str> = call.split_whitespace().collect();
         match words[..] {

@@ -100,7 +100,9 @@ fn expand(situation: &Situation, eaches: &[Each]) -> Vec<Situation> {
             Some((before, after)) => format!("{before}{value}{after}"),
             None => format!("{} [{variable} {value}]", situation.name),
         };
-        let replace = |statement: &String| statement.replace(variable.as_str(), value);
+        // A value has no spaces, so that `stat_x` stands for the statement `stat x`.
+        let value = value.replace('_', " ");
+        let replace = |statement: &String| statement.replace(variable.as_str(), &value);
         let one = Situation {
             name,
             statements: situation.statements.iter().map(replace).collect(),

@@ -97,6 +97,31 @@ impl Descriptor {
         check(unsafe { libc::syscall(libc::SYS_fallocate, self.0, 0, start, len) }).map(drop)
     }
 
+    /// Returns how many bytes the file's file system has, and how many of them are free. What has no size of its own, as
+    /// some file systems in memory, has the machine's memory.
+    pub fn room(&self) -> Result<(u64, u64), Errno> {
+        let mut of_file_system = MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: there is room for one `statfs`.
+        check(unsafe { libc::syscall(libc::SYS_fstatfs, self.0, of_file_system.as_mut_ptr()) })?;
+        // SAFETY: the call succeeded, so the kernel has filled the structure.
+        let of_file_system = unsafe { of_file_system.assume_init() };
+        let bytes = |blocks: u64| blocks.saturating_mul(of_file_system.f_bsize as u64);
+        if of_file_system.f_blocks != 0 {
+            return Ok((
+                bytes(of_file_system.f_blocks),
+                bytes(of_file_system.f_bfree),
+            ));
+        }
+        let mut of_machine = MaybeUninit::<libc::sysinfo>::uninit();
+        // SAFETY: there is room for one `sysinfo`.
+        check(unsafe { libc::syscall(libc::SYS_sysinfo, of_machine.as_mut_ptr()) })?;
+        // SAFETY: the call succeeded, so the kernel has filled the structure.
+        let of_machine = unsafe { of_machine.assume_init() };
+        let memory = of_machine.totalram.saturating_add(of_machine.totalswap);
+        let memory = memory.saturating_mul(of_machine.mem_unit.into());
+        Ok((memory, memory))
+    }
+
     /// Sets the file's size.
     pub fn resize(&self, len: u64) -> Result<(), Errno> {
         // SAFETY: integers only.

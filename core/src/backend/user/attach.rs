@@ -99,7 +99,7 @@ pub(super) unsafe fn attach(
 /// As for `attach`.
 unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_void, Errno> {
     let table = session.table;
-    let (index, entry) = table.by_id(request.id).ok_or(Errno(libc::EINVAL))?;
+    let (index, entry) = session.existing(request.id)?;
     if entry.permissions().deny(request.access) {
         return Err(Errno(libc::EACCES));
     }

@@ -104,21 +104,18 @@ fn usage() -> Result<(c_int, Usage), Errno> {
 fn stat(id: c_int, command: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     let mut session = Session::begin(true)?;
     let table = session.table;
-    let found = if command == libc::IPC_STAT {
-        table.by_id(id)
+    // By index, whatever segment is there.
+    let id = if command == libc::IPC_STAT {
+        id
     } else {
-        let index = index_of(id);
-        table.live(index).map(|entry| (index, entry))
+        let live = table.live(index_of(id)).ok_or(Errno(libc::EINVAL))?;
+        live.id.load(Relaxed)
     };
-    let (index, entry) = found.ok_or(Errno(libc::EINVAL))?;
+    let (_, entry) = session.existing(id)?;
     if command != SHM_STAT_ANY && entry.permissions().deny(0o444) {
         return Err(Errno(libc::EACCES));
     }
     let attached = records::count(&session, entry);
-    if attached == 0 && entry.is_removed() {
-        session.destroy(index, entry);
-        return Err(Errno(libc::EINVAL));
-    }
     let value = if command == libc::IPC_STAT {
         0
     } else {
@@ -151,9 +148,8 @@ fn record(session: &mut Session, entry: &Entry, attached: u32) -> libc::shmid_ds
 }
 
 fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
-    let session = Session::begin(true)?;
-    let table = session.table;
-    let (_, entry) = table.by_id(id).ok_or(Errno(libc::EINVAL))?;
+    let mut session = Session::begin(true)?;
+    let (_, entry) = session.existing(id)?;
     let old = entry.permissions();
     if !old.may_change() {
         return Err(Errno(libc::EPERM));
@@ -166,7 +162,7 @@ fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
     if session.access.is_shared {
         set_file(&session, entry, (user, group), bits)?;
     }
-    let header = table.header();
+    let header = session.table.header();
     super::lock::begin_change(header);
     entry.user.store(user, Relaxed);
     entry.group.store(group, Relaxed);
@@ -201,7 +197,7 @@ fn set_file(
 
 fn remove(id: c_int) -> Result<c_int, Errno> {
     let mut session = Session::begin(true)?;
-    let (index, entry) = session.table.by_id(id).ok_or(Errno(libc::EINVAL))?;
+    let (index, entry) = session.existing(id)?;
     if !entry.permissions().may_change() {
         return Err(Errno(libc::EPERM));
     }
@@ -214,8 +210,8 @@ fn remove(id: c_int) -> Result<c_int, Errno> {
 }
 
 fn lock(id: c_int, command: c_int) -> Result<c_int, Errno> {
-    let session = Session::begin(true)?;
-    let (_, entry) = session.table.by_id(id).ok_or(Errno(libc::EINVAL))?;
+    let mut session = Session::begin(true)?;
+    let (_, entry) = session.existing(id)?;
     let limit = sys::locked_memory();
     let may_lock = sys::is_capable(Capability::IpcLock);
     let is_allowed = entry.permissions().is_owner() && (command != libc::SHM_LOCK || limit != 0);

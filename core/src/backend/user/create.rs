@@ -151,7 +151,7 @@ impl Request {
             return Err(self.without_huge_pages());
         }
         // The kernel has no larger file.
-        if self.size > i64::MAX as u64 >> 1 {
+        if self.size > i64::MAX as u64 {
             return Err(Errno(libc::EINVAL));
         }
         let is_full = |session: &Session| {

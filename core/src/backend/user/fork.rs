@@ -15,6 +15,7 @@
 //! (`MADV_WIPEONFORK`); it maps the table anew, and shares its attachments with its parent.
 
 use super::{
+    attachments::Attachment,
     holding,
     layout::{Pid, TOTAL},
     open::{first_slot, lock_slot, reopen, use_slot},
@@ -106,39 +107,54 @@ fn prepare_attachments(session: &mut Session) {
     if session.spare_table == 0 {
         return;
     }
-    for place in 0..session.attachments.list().len() {
-        let prepared = prepare_attachment(session, place);
-        let Some(attachment) = session.attachments.list().get_mut(place) else {
-            return;
-        };
-        let (page, record, number) = prepared.unwrap_or_default();
-        attachment.spare = page;
-        attachment.spare_record = record;
-        attachment.spare_number = number;
+    let mut place = 0;
+    while let Some(attachment) = session.attachments.list().get(place).copied() {
+        let prepared = prepare_attachment(session, &attachment);
+        if prepared == Err(GONE) {
+            // What is there now is not to be detached, either.
+            holding::let_go(attachment.ticket);
+            session.attachments.take(place);
+            continue;
+        }
+        if let Some(attachment) = session.attachments.list().get_mut(place) {
+            let (page, record, number) = prepared.unwrap_or_default();
+            attachment.spare = page;
+            attachment.spare_record = record;
+            attachment.spare_number = number;
+        }
+        place += 1;
     }
 }
 
-fn prepare_attachment(session: &mut Session, place: usize) -> Option<(usize, u32, u64)> {
-    let attachment = *session.attachments.list().get(place)?;
+/// The error of an attachment that is no longer mapped.
+const GONE: Errno = Errno(libc::EINVAL);
+
+/// Returns a page of the segment, and the record and the number of the child's attachment.
+fn prepare_attachment(
+    session: &mut Session,
+    attachment: &Attachment,
+) -> Result<(usize, u32, u64), Errno> {
     if attachment.era != session.era || attachment.number == 0 {
-        return None;
+        return Err(Errno(libc::ESTALE));
     }
-    let (index, entry) = session.table.by_id(attachment.id)?;
+    let (index, entry) = session.table.by_id(attachment.id).ok_or(GONE)?;
     let is_written = attachment.protection & libc::PROT_WRITE != 0;
     let flags = if is_written {
         libc::O_RDWR
     } else {
         libc::O_RDONLY
     };
-    let (file, _) = session.open_segment(entry, flags).ok()?;
+    let (file, _) = session.open_segment(entry, flags)?;
     // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
     let holding = session.holding;
-    let lock_file = holding.lock_file(&file).ok()?;
+    let lock_file = holding.lock_file(&file)?;
     if lock_file.is_byte_locked(holding.attachment_byte(attachment.number)) == Ok(false) {
-        return None;
+        return Err(GONE);
     }
+    // As an attach does: a death that is noted later would seem to come after this fork.
+    records::collect_others(session, entry, &file);
     let (slot, pid) = (session.spare_slot, session.pid());
-    let made = records::add(session, (index, entry), slot, pid).ok()?;
+    let made = records::add(session, (index, entry), slot, pid)?;
     let map = || {
         lock_file.lock_byte(holding.attachment_byte(made.number), false)?;
         map_page(session, &file, &lock_file, attachment.protection)
@@ -148,11 +164,16 @@ fn prepare_attachment(session: &mut Session, place: usize) -> Option<(usize, u32
             // As in the kernel, the process that forks is the last one that has attached it.
             entry.attached.store(sys::seconds(), Relaxed);
             entry.last.store(pid.0, Relaxed);
-            Some((page, made.index, made.number))
+            Ok((page, made.index, made.number))
         }
-        Err(_) => {
+        Err(errno) => {
             records::undo(session.table, entry, made);
-            None
+            // A failure to map is none of the attachment.
+            Err(if errno == GONE {
+                Errno(libc::ENOMEM)
+            } else {
+                errno
+            })
         }
     }
 }
@@ -231,6 +252,7 @@ fn take_over_attachments(own: &mut Own) {
             // The parent has excluded it from its children (MADV_DONTFORK).
             let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
             if let Some(record) = record {
+                // It is no death that somebody would note.
                 records::mark_detached(record, attachment.spare_number);
             }
             holding::let_go(page);

@@ -111,6 +111,15 @@ impl Session {
         }
     }
 
+    /// Returns the segment with an id. One that was removed does not exist if its last attachment went with its process.
+    pub(super) fn existing(&mut self, id: i32) -> Result<(u32, &'static Entry), Errno> {
+        let (index, entry) = self.table.by_id(id).ok_or(Errno(libc::EINVAL))?;
+        if entry.is_removed() {
+            self.settle(index, entry);
+        }
+        self.table.by_id(id).ok_or(Errno(libc::EINVAL))
+    }
+
     /// Destroys a segment that nobody has attached. If this user may not remove its file, that is left to one who may.
     pub(super) fn destroy(&mut self, index: u32, entry: &'static Entry) {
         let table = self.table;

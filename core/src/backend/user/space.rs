@@ -6,13 +6,20 @@ use crate::sys::{self, Descriptor, Errno};
 /// file would never get its space in a program with a fast timer.
 const STEP: u64 = 8 << 20;
 
-/// Reserves space for a range of a file. Returns `ENOSPC` if there is too little, and `ENOMEM` if the process may not
-/// write files that large (`RLIMIT_FSIZE`).
+/// Reserves space for a range of a file. Returns `ENOSPC` if too little is free, and `ENOMEM` if the whole file system has
+/// too little, or if the process may not write files that large (`RLIMIT_FSIZE`).
 pub(super) fn reserve(file: &Descriptor, start: u64, len: u64) -> Result<(), Errno> {
     let end = start.checked_add(len).ok_or(Errno(libc::ENOMEM))?;
     // Beyond this limit, the kernel would send SIGXFSZ.
     if end > sys::file_size_limit() {
         return Err(Errno(libc::ENOMEM));
+    }
+    // Otherwise, the steps would use up all that there is before they fail.
+    let (total, free) = file.room()?;
+    if len > total {
+        return Err(Errno(libc::ENOMEM));
+    } else if len > free {
+        return Err(Errno(libc::ENOSPC));
     }
     let mut position = start;
     while position < end {
