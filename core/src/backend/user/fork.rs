@@ -29,7 +29,7 @@ use core::{
     ffi::c_void,
     ptr,
     sync::atomic::{
-        AtomicPtr, AtomicU32,
+        AtomicPtr, AtomicU32, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
@@ -50,7 +50,27 @@ extern "C" fn start() {
 
 static IS_REGISTERED: AtomicU32 = AtomicU32::new(0);
 
+/// The thread that has prepared a fork and holds the lock for it; 0 if there is none. In the child, the only thread has the
+/// number of the one that forked.
+static FORKER: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns whether the calling thread has prepared the fork that it is in.
+fn is_prepared() -> bool {
+    // Relaxed: a thread finds its own number only if it has stored it itself.
+    FORKER.load(Relaxed) == this_thread()
+}
+
+fn this_thread() -> usize {
+    // SAFETY: returns a number, and cannot fail.
+    unsafe { libc::pthread_self() as usize }
+}
+
 unsafe extern "C" fn prepare() {
+    // Every program that forks comes here, also if it does not use the directory. If another thread begins to use it after
+    // this look, `in_child` finds a fork that was not prepared.
+    if MARK.load(Acquire).is_null() {
+        return;
+    }
     let errno = Errno::last();
     let own = Own::lock();
     let own = if Table::mapped().is_some() {
@@ -65,6 +85,7 @@ unsafe extern "C" fn prepare() {
     } else {
         own
     };
+    FORKER.store(this_thread(), Relaxed);
     own.keep_for_fork();
     errno.set();
 }
@@ -179,7 +200,11 @@ fn prepare_attachment(
 }
 
 unsafe extern "C" fn in_parent() {
+    if !is_prepared() {
+        return;
+    }
     let errno = Errno::last();
+    FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     holding::let_go(core::mem::take(&mut own.spare_table));
     for attachment in own.attachments.list() {
@@ -190,7 +215,14 @@ unsafe extern "C" fn in_parent() {
 }
 
 unsafe extern "C" fn in_child() {
+    if !is_prepared() {
+        if !MARK.load(Acquire).is_null() {
+            begin_as_orphan();
+        }
+        return;
+    }
     let errno = Errno::last();
+    FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     own.pid = Pid::NONE;
     take_over_table(&mut own);
@@ -327,11 +359,30 @@ fn begin_to_watch() {
 fn begin_as_orphan() {
     let mut own = Own::seize();
     own.pid = Pid::NONE;
+    // Another thread of the parent may have been in the middle of a fork.
+    FORKER.store(0, Relaxed);
+    own.mask_of_fork = None;
+    holding::let_go(core::mem::take(&mut own.spare_table));
     leave_table(&mut own);
     for attachment in own.attachments.list() {
         attachment.number = 0;
-        // They are in this process, too, if the child was made during a fork.
         holding::let_go(core::mem::take(&mut attachment.spare));
     }
     mark();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fork_of_a_program_that_does_not_use_the_directory_takes_no_lock() {
+        // SAFETY: the handlers run in this order in a thread that forks.
+        unsafe { prepare() };
+        assert!(!is_prepared());
+        assert!(!Own::is_locked());
+        // SAFETY: as above.
+        unsafe { in_parent() };
+        assert!(MARK.load(Acquire).is_null());
+    }
 }

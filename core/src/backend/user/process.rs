@@ -111,6 +111,12 @@ impl Own {
         Own { mask }
     }
 
+    /// Returns whether a thread holds the lock.
+    #[cfg(test)]
+    pub(super) fn is_locked() -> bool {
+        PROCESS.lock.load(Relaxed) != 0
+    }
+
     /// Leaves the lock held for `fork`.
     pub(super) fn keep_for_fork(mut self) {
         self.mask_of_fork = Some(self.mask);
