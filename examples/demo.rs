@@ -70,6 +70,10 @@ fn run(verbose: bool) -> Result<bool> {
         "{}",
         style("C and Rust processes talk through the same shared memory.").bold()
     );
+    say!("It is {}.", support::backend::name());
+    if !support::backend::is_kernel() {
+        say!("Programs on libc are left out, because libc calls the kernel.");
+    }
     let building = progress_bar(0, "{spinner} {msg}");
     let programs = Programs::build(|doing| {
         building.set_message(doing.to_owned());

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         return peer::main(role);
     }
     support::directory(); // cleans up when this process is stopped
+    println!("\nThe programs use {}.", support::backend::name());
     let mut arguments = Arguments::from_args();
     // The programs wait for each other most of the time.
     arguments.test_threads.get_or_insert(8);
@@ -70,14 +71,16 @@ fn available(what: &'static str, needs: &'static [Need]) -> Trial {
     })
 }
 
-/// A test of programs in these forms. If they cannot be built, the test is listed as ignored, or fails if `CI` is set.
+/// A test of programs in these forms. If they cannot be built, the test is listed as ignored, or fails if `CI` is set. It
+/// is also ignored if programs on libc do not meet the others.
 fn trial(
     name: String,
     forms: &[Form],
     test: impl FnOnce() -> support::Result<()> + Send + 'static,
 ) -> Trial {
     let can_be_built = forms.iter().all(|form| form.can_be_built());
-    let ignored = !can_be_built && env::var_os("CI").is_none();
+    let are_usable = forms.iter().all(|form| form.is_usable());
+    let ignored = !are_usable || !can_be_built && env::var_os("CI").is_none();
     Trial::test(name, move || Ok(test()?)).with_ignored_flag(ignored)
 }
 

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports)] // each test uses a part
 
+pub mod backend;
 mod cpp;
 mod environment;
 pub mod examples;

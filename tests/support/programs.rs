@@ -105,6 +105,11 @@ impl Form {
         needs::missing(needs).is_none()
     }
 
+    /// Whether its programs meet those in other forms: libc calls the kernel.
+    pub fn is_usable(self) -> bool {
+        self != Form::Libc || super::backend::is_kernel()
+    }
+
     /// What a program is linked from: the source, and the library.
     fn recipe(self, program: &str) -> Option<(String, Option<&'static str>)> {
         let plain = || format!("c_examples/sysv/{}.c", program.trim_start_matches("raw/"));
@@ -460,7 +465,8 @@ impl Programs {
     /// Rust.
     pub fn forms(&self) -> Vec<Form> {
         let forms = Form::ALL.into_iter();
-        forms.filter(|form| form.can_be_built()).collect()
+        let is_there = |form: &Form| form.can_be_built() && form.is_usable();
+        forms.filter(is_there).collect()
     }
 
     /// The command that starts a program in one of its forms.
