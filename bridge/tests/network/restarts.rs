@@ -29,12 +29,13 @@ fn a_publishing_bridge_that_is_terminated_delivers_what_it_has_taken() {
     let (mut ours, _theirs) = Bridge::both(&here, &there, "orders", "");
     thread::scope(|scope| {
         scope.spawn(|| send(&mut sender, 0..200_000));
-        scope.spawn(|| expect(&mut receiver, 0..200_000));
+        let receives = scope.spawn(|| expect(&mut receiver, 0..200_000));
         for _ in 0..4 {
             ours.expect("carrying to another bridge");
             assert!(ours.terminate().success());
             ours = Bridge::start(&here, &format!("--publish orders --connect {THERE}"));
         }
+        receives.join().unwrap(); // before the last bridge is dropped
     });
 }
 
