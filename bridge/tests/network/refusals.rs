@@ -65,6 +65,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
     let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    theirs.expect("delivering what another bridge publishes");
     send(&mut sender, 0..10);
     let hostile = Hostile::start(&here, &[THERE]);
     let header = |what| {
