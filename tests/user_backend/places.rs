@@ -5,7 +5,7 @@ use crate::{
     needs,
     support::{fork_child, status_of, wait_to_be_told},
 };
-use shmkey_core::{backend, sys::Errno};
+use shmkey_core::{backend, explain, sys::Errno};
 use std::{fs, ptr};
 
 tasks! {
@@ -17,6 +17,7 @@ tasks! {
     a_process_without_address_space_gets_an_error
     a_small_limit_on_files_is_an_error_and_no_signal
     limits_are_read_from_a_file
+    texts_name_the_directory_and_its_limits
     ;
     a_full_file_system_is_an_error
     another_file_system_works
@@ -164,6 +165,32 @@ fn limits_are_read_from_a_file() {
     assert_eq!(fails(get(5, 1, CREATE | 0o600)), libc::ENOSPC);
     backend::remove(id).unwrap();
     private(1);
+}
+
+fn texts_name_the_directory_and_its_limits() {
+    let why = |size, errno| {
+        let call = explain::Call::Get {
+            key: 5,
+            size,
+            flags: CREATE,
+        };
+        explain::why(call, Errno(errno)).to_string()
+    };
+    fs::write(format!("{}/limits", directory()), "shmmni 1\n").unwrap();
+    let id = private(1);
+    let text = why(1, libc::ENOSPC);
+    assert!(
+        text.starts_with("1 of 1 segment (shmmni of the file limits in"),
+        "{text}"
+    );
+    backend::remove(id).unwrap();
+    let text = why(1, libc::ENOSPC);
+    assert!(
+        text.contains("too little free space") && text.contains(&directory()),
+        "{text}"
+    );
+    let text = explain::Removal { id, in_use: false }.to_string();
+    assert!(!text.contains("ipcrm"), "{text}");
 }
 
 const SMALL: &str = "mount -t tmpfs -o size=2m,mode=700 none \"$SHMKEY_TEST_NAME\" && exec \"$@\"";

@@ -113,5 +113,5 @@ fn an_unknown_name_of_a_backend_is_an_error() {
     assert_eq!(choice(""), "Kernel 0");
     assert_eq!(choice("auto"), "Kernel 0");
     assert_eq!(choice("user"), format!("User {}", libc::ENOENT));
-    assert_eq!(choice("kernal"), format!("Kernel {}", libc::EINVAL));
+    assert_eq!(choice("neither"), format!("Kernel {}", libc::EINVAL));
 }

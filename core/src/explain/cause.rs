@@ -2,6 +2,7 @@
 
 use super::{
     access::Access,
+    files::{self, LimitName},
     key::{Meant, NoKey},
     ownership::{Orphans, Ownership},
     words::{Bytes, Count, Kib, User, are},
@@ -16,6 +17,8 @@ use core::{
 pub enum Cause {
     /// A sentence that needs no numbers.
     Plain(&'static str),
+    /// What is wrong with the directory of the segments' files.
+    Directory(&'static str),
     NoFile {
         relative: bool,
         empty: bool,
@@ -137,6 +140,7 @@ impl fmt::Display for Cause {
             Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => {
                 f.write_str(sentence)
             }
+            Cause::Directory(problem) => files::show(f, problem),
             Cause::NoFile { empty, relative } => no_file(f, empty, relative),
             Cause::NoKey(no_key) => no_key.fmt(f),
             Cause::ZeroSize => f.write_str(ZERO_SIZE),
@@ -218,7 +222,8 @@ const ZERO_SIZE: &str = "a segment of 0 bytes cannot be created; \
 fn beyond_limit(f: &mut Formatter<'_>, shmmax: usize) -> fmt::Result {
     write!(
         f,
-        "the limit kernel.shmmax allows a segment to have {}; request less, or raise the limit",
+        "the limit {} allows a segment to have {}; request less, or raise the limit",
+        LimitName("shmmax"),
         Bytes(shmmax)
     )
 }
@@ -272,8 +277,8 @@ fn ids(f: &mut Formatter<'_>, used: u64, shmmni: u64) -> fmt::Result {
     let (limit, are) = (Count(shmmni, "segment"), are(used));
     write!(
         f,
-        "{used} of {limit} (kernel.shmmni) {are} in use; free space on the disk does not matter; \
-         {Orphans}"
+        "{used} of {limit} ({}) {are} in use; free space on the disk does not matter; {Orphans}",
+        LimitName("shmmni")
     )
 }
 
@@ -281,8 +286,9 @@ fn pages(f: &mut Formatter<'_>, asked: u64, used: u64, shmall: u64) -> fmt::Resu
     let limit = Count(shmall, "page");
     write!(
         f,
-        "{used} of {limit} of shared memory (kernel.shmall) {} in use, and {asked} more {} too \
-         many; free space on the disk does not matter; {Orphans}",
+        "{used} of {limit} of shared memory ({}) {} in use, and {asked} more {} too many; free \
+         space on the disk does not matter; {Orphans}",
+        LimitName("shmall"),
         are(used),
         are(asked)
     )
@@ -373,17 +379,18 @@ fn not_an_id(f: &mut Formatter<'_>, id: c_int, meant: Meant) -> fmt::Result {
 fn gone(f: &mut Formatter<'_>, other: c_int) -> fmt::Result {
     write!(
         f,
-        "there is no segment with this id: the segment {other} has its place in the kernel's \
-         table, so the segment with this id was destroyed, or never existed; open it again by its \
-         key"
+        "there is no segment with this id: the segment {other} has its place in {}, so the \
+         segment with this id was destroyed, or never existed; open it again by its key",
+        files::table()
     )
 }
 
 fn no_index(f: &mut Formatter<'_>, index: c_int, highest: c_int) -> fmt::Result {
     write!(
         f,
-        "no segment has the index {index}: this command takes an index into the kernel's table, \
-         not an id, and the highest index in use is {highest} (SHM_INFO returns it)"
+        "no segment has the index {index}: this command takes an index into {}, not an id, and \
+         the highest index in use is {highest} (SHM_INFO returns it)",
+        files::table()
     )
 }
 

@@ -1,7 +1,8 @@
 //! A segment that a process leaves behind: the drop-in reports it when the process ends, and `shmkey
 //! trace` if the process could not.
 
-use super::words::Bytes;
+use super::{files::RemoveCommand, words::Bytes};
+use crate::backend::{self, Backend};
 use core::{ffi::c_int, fmt};
 
 /// `the segment 7 (key 0x4102002f, 100 bytes, mode 0600)`
@@ -45,9 +46,13 @@ impl fmt::Display for Removal {
         } else {
             "if its content is not needed, remove it: "
         })?;
+        if backend::chosen() == Backend::Kernel {
+            write!(f, "shmkey remove {id}, ")?;
+        }
+        let command = RemoveCommand(id);
         write!(
             f,
-            "shmkey remove {id}, ipcrm -m {id}, or in the program shmctl({id}, IPC_RMID, NULL)"
+            "{command}, or in the program shmctl({id}, IPC_RMID, NULL)"
         )
     }
 }

@@ -13,6 +13,7 @@
 
 mod access;
 mod cause;
+mod files;
 mod key;
 mod leftover;
 mod memory;
@@ -79,6 +80,9 @@ impl Call<'_> {
 /// Returns why this call has just failed with this error number.
 #[cold]
 pub fn why(call: Call<'_>, errno: Errno) -> Cause {
+    if let Some(cause) = files::why(&call, errno) {
+        return cause;
+    }
     match (call, errno.0) {
         (_, libc::ENOSYS) => no_such_call(),
         (Call::Ftok { path, .. }, libc::ENOENT) => Cause::NoFile {

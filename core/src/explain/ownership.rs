@@ -1,7 +1,10 @@
 //! Who owns a segment and which processes use it. Every text that advises to remove a segment states
 //! this first.
 
-use super::words::{Times, User};
+use super::{
+    files::RemoveCommand,
+    words::{Times, User},
+};
 use crate::{
     backend::{self, Occupant},
     sys,
@@ -101,7 +104,10 @@ impl fmt::Display for Ownership {
         }
         f.write_str("; ")?;
         match self.is_orphan() {
-            Some(true) => write!(f, "if its content is not needed, remove it (ipcrm -m {id})"),
+            Some(true) => {
+                let command = RemoveCommand(id);
+                write!(f, "if its content is not needed, remove it ({command})")
+            }
             Some(false) if self.attached > 0 => {
                 f.write_str("it is in use, so end the programs that use it before removing it")
             }

@@ -149,7 +149,7 @@ impl Descriptor {
         check(unsafe { libc::syscall(libc::SYS_fchmod, self.0, mode) }).map(drop)
     }
 
-    /// Sets the file's owner and group; `u32::MAX` keeps one as it is.
+    /// Sets the file's owner and group; `u32::MAX` keeps the old one.
     pub fn set_owner(&self, user: u32, group: u32) -> Result<(), Errno> {
         // SAFETY: integers only.
         check(unsafe { libc::syscall(libc::SYS_fchown, self.0, user, group) }).map(drop)

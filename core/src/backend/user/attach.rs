@@ -81,7 +81,7 @@ pub(super) unsafe fn attach(
     if attached == Err(Errno(libc::ESTALE)) {
         let is_current = open::is_current(&session);
         if is_current {
-            // Somebody has removed the segment's file.
+            // A user has removed the segment's file.
             return Err(Errno(libc::EIDRM));
         }
         drop(session);

@@ -3,7 +3,7 @@
 //! A segment is created in three steps, so that reserving a large one's space does not hold up other processes: under the
 //! lock, it gets an id, as one that is being created; then its file is made; under the lock again, it gets its
 //! key. If the process dies before that, its slot shows it, and others remove what there is. If another process has created
-//! a segment with that key meanwhile, that one counts.
+//! a segment with that key in between, that one counts.
 
 use super::{
     entries::{Found, pages},

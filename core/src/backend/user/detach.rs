@@ -2,7 +2,7 @@
 //!
 //! A detach does not need the table's lock. It notes the time and the process in the segment while its record still keeps
 //! the segment in place, unmaps the memory, and marks the record. Then it looks whether the segment was removed
-//! meanwhile. Removing marks the segment first, and then counts the attachments. Both have a sequentially consistent
+//! in between. Removing marks the segment first, and then counts the attachments. Both have a sequentially consistent
 //! fence in between, so one of the two sees what the other has done, and destroys the segment.
 
 use super::{
@@ -69,7 +69,7 @@ fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     };
     locked().unwrap_or_else(|| match sys::attached_at(attachment.address) {
         Ok(found) => found.is_some_and(|mapping| mapping.id == attachment.id),
-        // Without /proc, nobody knows.
+        // Without /proc, this is unknown.
         Err(_) => true,
     })
 }

@@ -256,7 +256,7 @@ fn take_over_table(own: &mut Own) {
     }
 }
 
-/// Lets go of the parent's table: its slot would seem to live as long as this process.
+/// Unmaps the parent's table: its slot would seem to live as long as this process.
 fn leave_table(own: &mut Own) {
     PUBLIC.is_mapped.store(0, Release);
     own.era += 1;
@@ -359,7 +359,7 @@ fn begin_to_watch() {
     // AcqRel: pairs with the loads of `MARK`.
     let first = MARK.compare_exchange(ptr::null_mut(), word, AcqRel, Acquire);
     if first.is_err() && word != UNMARKED {
-        // SAFETY: another thread was first; nobody knows of this page.
+        // SAFETY: another thread was first; no other code knows of this page.
         unsafe { sys::release(word.cast(), sys::page_size()) };
     }
 }

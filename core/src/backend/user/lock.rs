@@ -1,6 +1,6 @@
 //! The lock of the table.
 //!
-//! The word holds the number of the holder's slot plus one (15 bits), whether somebody sleeps (1 bit), and how often the
+//! The word holds the number of the holder's slot plus one (15 bits), whether a thread sleeps (1 bit), and how often the
 //! lock was taken (16 bits). The slot tells whether the holder lives: its process has locked a byte of the
 //! table's file for as long as it has the table mapped. A waiter sleeps for a short time, then asks the kernel for that
 //! lock, and takes over from a dead holder. The count makes a waiter fail that has found a dead holder and comes too
@@ -10,7 +10,7 @@
 //! loads and stores the fields relaxed. A lookup without the lock uses the sequence number: the holder makes it
 //! odd, and then changes an entry or a chain (the fence after it keeps the changes behind it); then it makes it even
 //! (release). A lookup loads it (acquire), reads, and loads it again behind a fence: equal even numbers mean that
-//! nothing has changed meanwhile, as in a seqlock.
+//! nothing has changed in between, as in a seqlock.
 
 use super::layout::Header;
 use crate::sys::{Errno, Instant, futex, yield_now};
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How the lock was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// From nobody.
+    /// It was free.
     Free,
     /// From a holder that is dead, or that never was: the table may be in the middle of a change.
     Recovered,

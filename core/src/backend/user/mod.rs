@@ -90,6 +90,11 @@ mod table;
 pub use directory::directory;
 pub use path::FilePath;
 
+/// Returns the error that makes each call fail, if there is one: the directory cannot be used.
+pub fn check() -> Result<(), Errno> {
+    keep_errno(|| session::Session::begin(true).map(drop))
+}
+
 /// `shmget(2)`.
 pub fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
     keep_errno(|| create::create_or_get(key, size, flags))

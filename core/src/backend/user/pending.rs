@@ -1,7 +1,7 @@
 //! What is left to be done, in a ring of entries: segments whose maker may have died, removed segments whose last
 //! attachment may have gone with its process, and files that could not be removed.
 //!
-//! Nobody is told when a process dies. So each call that creates a segment looks at the next two of the ring, and one
+//! No process is notified when another one dies. So each call that creates a segment looks at the next two of the ring, and one
 //! that meets a limit looks at all.
 
 use super::{
@@ -120,7 +120,7 @@ impl Session {
         self.table.by_id(id).ok_or(Errno(libc::EINVAL))
     }
 
-    /// Destroys a segment that nobody has attached. If this user may not remove its file, that is left to one who may.
+    /// Destroys a segment that no process has attached. If this user may not remove its file, that is left to one who may.
     pub(super) fn destroy(&mut self, index: u32, entry: &'static Entry) {
         let table = self.table;
         table.add_pending(index, entry);

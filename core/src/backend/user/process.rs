@@ -133,7 +133,7 @@ impl Own {
         }
     }
 
-    /// Takes the lock in a child that nobody has prepared: its only thread does not hold it, whatever the word says.
+    /// Takes the lock in a child that was not prepared: its only thread does not hold it, whatever the word says.
     pub(super) fn seize() -> Own {
         let mask = sys::block_signals();
         // Relaxed: the child has one thread.

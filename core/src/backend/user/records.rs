@@ -1,7 +1,7 @@
 //! The records of attachments.
 //!
 //! An attachment's process locks a byte of the segment's file, through the open file that is mapped: the lock goes with
-//! the mapping, however that ends. So a record whose byte is not locked is one of the dead. Whoever looks at a segment
+//! the mapping, however that ends. So a record whose byte is not locked is one of the dead. A process that looks at a segment
 //! collects those, and notes in the segment what the kernel notes at once: the process that detached last, and when.
 
 use super::{
@@ -47,7 +47,7 @@ pub(super) fn add(
     record.slot.store(slot, Relaxed);
     record.slot_generation.store(generation, Relaxed);
     record.next.store(entry.record.load(Relaxed), Relaxed);
-    // Release: whoever takes over after this store finds the record complete.
+    // Release: a process that takes over after this store finds the record complete.
     record.word.store(number << 2 | ATTACHED, Release);
     entry.record.store(place + 1, Relaxed);
     Ok(Made {
@@ -176,7 +176,7 @@ fn collect(
     count
 }
 
-/// Marks an attachment as detached, without the table's lock: what was collected meanwhile has another word.
+/// Marks an attachment as detached, without the table's lock: what was collected in between has another word.
 pub(super) fn mark_detached(record: &Record, number: u64) {
     let (attached, detached) = (number << 2 | ATTACHED, number << 2 | DETACHED);
     // Release: pairs with the acquire in `collect`.
