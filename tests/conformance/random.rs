@@ -200,7 +200,7 @@ impl Names {
         let statement = match self.random.below(100) {
             0..12 => self.get(),
             12..32 => self.attach(which),
-            32..44 => format!("dt {}", self.attached(which)),
+            32..44 => self.detach(which),
             44..58 => {
                 let verb = self.one_of(&["stat", "stat", "stat", "stat-any", "stat-at"]);
                 let segment = self.segment();
@@ -270,6 +270,16 @@ impl Names {
                 )
             }
         }
+    }
+
+    /// Detaches something. The address is not used again: something else may be there then.
+    fn detach(&mut self, which: usize) -> String {
+        let own = &mut self.processes[which].attached;
+        if own.is_empty() || self.random.below(2) == 0 {
+            return format!("dt {}", self.place());
+        }
+        let address = own.swap_remove(self.random.below(own.len()));
+        format!("dt p{address}")
     }
 
     fn set(&mut self) -> String {

@@ -180,11 +180,8 @@ fn set_file(
     (user, group): (u32, u32),
     bits: u32,
 ) -> Result<(), Errno> {
-    let file = match session.open_segment(entry, libc::O_RDONLY) {
-        Err(Errno(libc::EACCES)) => session.open_segment(entry, libc::O_WRONLY),
-        opened => opened,
-    };
-    let (file, _) = file.map_err(|errno| match errno.0 {
+    let opened = session.open_segment(entry, libc::O_RDONLY);
+    let (file, _) = opened.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),
         _ => errno,
     })?;
@@ -192,7 +189,13 @@ fn set_file(
     if (facts.user, facts.group) != (user, group) {
         file.set_owner(user, group)?;
     }
-    file.set_mode(bits)
+    file.set_mode(file_mode(bits))
+}
+
+/// Returns the mode of a segment's file. Its owner, who could change that mode anyway, can always open it: to change
+/// the segment, to count its attachments, and for a child. What the segment's mode denies the owner, this backend denies.
+pub(super) fn file_mode(bits: u32) -> u32 {
+    bits & 0o777 | 0o600
 }
 
 fn remove(id: c_int) -> Result<c_int, Errno> {

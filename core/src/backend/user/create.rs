@@ -6,6 +6,7 @@
 //! a segment with that key in between, that one counts.
 
 use super::{
+    control::file_mode,
     entries::{Found, pages},
     layout::{CREATING, Entry, Pid},
     open, process,
@@ -233,7 +234,7 @@ impl Maker {
         let file = self.create()?;
         // In a private directory, the permissions in the table suffice, and the owner can always count attachments.
         if self.is_shared {
-            file.set_mode(request.flags as u32 & 0o777)?;
+            file.set_mode(file_mode(request.flags as u32))?;
         }
         let page = sys::page_size() as u64;
         space::reserve(&file, 0, pages(request.size) * page)?;
