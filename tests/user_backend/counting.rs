@@ -2,7 +2,7 @@
 
 use crate::{namespace::*, support::Helper};
 use shmkey_core::backend::{self, SHM_DEST};
-use std::{process::Command, ptr, thread};
+use std::{process::Command, ptr, sync::Barrier, thread};
 
 tasks! {
     threads_count_together
@@ -19,6 +19,7 @@ tasks! {
     ids_are_those_that_the_kernel_gives
     a_mapping_excluded_from_children_does_not_count_there
     handlers_attach_while_the_program_forks
+    threads_of_a_child_that_ran_no_handlers_begin_anew_once
     ;
     count_and_wait
 }
@@ -298,4 +299,32 @@ fn processes_of_one_directory_meet_and_those_of_two_do_not() {
     first.kill();
     let mut fourth = one.start("count_and_wait");
     assert_eq!(count(&mut fourth), "2");
+}
+
+fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
+    let inherited = attach(private(100)) as usize;
+    let start = &*Box::leak(Box::new(Barrier::new(8)));
+    let attach_and_detach = || {
+        start.wait();
+        let id = private(100);
+        let memory = attach(id);
+        assert_eq!(nattch(id), 1);
+        detach(memory);
+        backend::remove(id).unwrap();
+    };
+    for _ in 0..100 {
+        // SAFETY: the child makes calls of this library and of the C library's threads, and ends.
+        let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as i32;
+        if child == 0 {
+            let threads = [(); 8].map(|()| thread::spawn(attach_and_detach));
+            let is_done = threads.map(|thread| thread.join().is_ok()) == [true; 8];
+            let is_detached = try_detach(inherited as *mut u8).is_ok();
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(i32::from(!is_done || !is_detached)) };
+        }
+        let mut status = -1;
+        // SAFETY: waits for this process's child; there is room for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
 }

@@ -32,6 +32,7 @@ use core::{
         AtomicPtr, AtomicU32, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
+    time::Duration,
 };
 
 /// Registers the handlers when the library is loaded: `pthread_atfork` may allocate, and a signal handler must not.
@@ -307,29 +308,37 @@ fn take_over_attachments(own: &mut Own) {
     }
 }
 
-/// A word that the kernel clears in every child; 1 in a process whose state is its own.
+/// A word that the kernel clears in every child.
 static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
 /// A value of `MARK` for where the kernel does not clear pages.
 const UNMARKED: *mut AtomicU32 = ptr::without_provenance_mut(1);
 
+/// The values of the word: this process is a child that still has its parent's state; a thread of it begins anew;
+/// its state is its own.
+const INHERITED: u32 = 0;
+const BEGINNING: u32 = 2;
+const OWN: u32 = 1;
+
+/// Returns the word, if there is one.
+fn word() -> Option<&'static AtomicU32> {
+    let word = MARK.load(Acquire);
+    // SAFETY: `begin_to_watch` has mapped it for ever.
+    (!word.is_null() && word != UNMARKED).then(|| unsafe { &*word })
+}
+
 /// Says that this process's state is its own.
 fn mark() {
-    let word = MARK.load(Acquire);
-    if !word.is_null() && word != UNMARKED {
-        // SAFETY: `watch` has mapped it for ever.
-        unsafe { (*word).store(1, Release) };
+    if let Some(word) = word() {
+        word.store(OWN, Release);
     }
 }
 
 /// Notices that this process is a child that ran no handlers, before its parent's state is used.
 pub(super) fn watch() {
-    let word = MARK.load(Acquire);
-    if word.is_null() {
-        return begin_to_watch();
-    }
-    // SAFETY: `begin_to_watch` has mapped it for ever.
-    if word != UNMARKED && unsafe { (*word).load(Acquire) } == 0 {
+    if MARK.load(Acquire).is_null() {
+        begin_to_watch();
+    } else if word().is_some_and(|word| word.load(Acquire) != OWN) {
         begin_as_orphan();
     }
 }
@@ -342,21 +351,41 @@ fn begin_to_watch() {
         Ok((page, true)) => page.cast::<AtomicU32>(),
         _ => UNMARKED,
     };
+    if word != UNMARKED {
+        // Before others find it: they would take this process for a child.
+        // SAFETY: the page was mapped above, and begins with zeroes.
+        unsafe { (*word).store(OWN, Relaxed) };
+    }
     // AcqRel: pairs with the loads of `MARK`.
-    if MARK
-        .compare_exchange(ptr::null_mut(), word, AcqRel, Acquire)
-        .is_ok()
-    {
-        mark();
-    } else if word != UNMARKED {
+    let first = MARK.compare_exchange(ptr::null_mut(), word, AcqRel, Acquire);
+    if first.is_err() && word != UNMARKED {
         // SAFETY: another thread was first; no other code knows of this page.
         unsafe { sys::release(word.cast(), sys::page_size()) };
     }
 }
 
-/// Begins anew in a child that ran no handlers.
+/// Begins anew in a child that ran no handlers. Of its threads, one does that, and the others wait.
 #[cold]
 fn begin_as_orphan() {
+    // A signal handler would wait for ever for the thread that it has interrupted.
+    let mask = sys::block_signals();
+    let is_first = word().is_none_or(|word| {
+        // Acquire: pairs with the release in `mark`.
+        word.compare_exchange(INHERITED, BEGINNING, Acquire, Acquire)
+            .is_ok()
+    });
+    if is_first {
+        forget_parent();
+        mark();
+    }
+    while word().is_some_and(|word| word.load(Acquire) == BEGINNING) {
+        sys::sleep(Duration::from_micros(100));
+    }
+    sys::restore_signals(mask);
+}
+
+/// Lets go of what is the parent's, and goes on sharing its attachments.
+fn forget_parent() {
     let mut own = Own::seize();
     own.pid = Pid::NONE;
     // Another thread of the parent may have been in the middle of a fork.
@@ -368,7 +397,6 @@ fn begin_as_orphan() {
         attachment.number = 0;
         holding::let_go(core::mem::take(&mut attachment.spare));
     }
-    mark();
 }
 
 #[cfg(test)]
