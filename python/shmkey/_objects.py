@@ -1,5 +1,6 @@
 """Rings, broadcasts, latest values and semaphores."""
 
+import itertools
 from typing import TYPE_CHECKING, Any, AsyncIterator, Iterable, Optional, Tuple, Type, TypeVar, Union
 
 from . import _async, _core
@@ -272,5 +273,7 @@ def wait_any(
 
     Raises TimeoutError, BlockingIOError if timeout is 0, and Cancelled.
     """
-    objects = list(objects)
+    objects = list(itertools.islice(objects, 129))
+    if len(objects) > 128:
+        raise ValueError("wait_any waits for up to 128 objects")
     return objects[_core.wait_any([(one, getattr(one, "seen", 0)) for one in objects], timeout)]

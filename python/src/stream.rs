@@ -7,8 +7,9 @@ use crate::{
     wait::wait,
 };
 use pyo3::{
+    exceptions::PyMemoryError,
     prelude::*,
-    types::{PyBytes, PyTuple},
+    types::{PyBytes, PyList, PyTuple},
 };
 use shmkey::capi::{
     shm_broadcast_missed, shm_broadcast_open_at, shm_broadcast_subscribers, shm_bytes, shm_message,
@@ -148,12 +149,23 @@ impl Stream {
         ptr::eq(self.calls, &BROADCAST)
     }
 
-    /// Receives a message by copying it from its place. A sender that drops the oldest messages may overwrite it during
-    /// the copy; then the next one is received.
     fn receive<'py>(
         slf: &PyRef<'py, Self>,
         raw: *mut c_void,
         timeout: Option<f64>,
+    ) -> Result<Bound<'py, PyBytes>, Failure> {
+        Stream::receive_into(slf, raw, timeout, |_| Ok(()), || Ok(()))
+    }
+
+    /// Receives a message by copying it from its place. Keeps it before it is released, so that no message is lost if
+    /// there is no memory for it. A sender that drops the oldest messages may overwrite it during the copy; then it is
+    /// forgotten, and the next one is received.
+    fn receive_into<'py>(
+        slf: &PyRef<'py, Self>,
+        raw: *mut c_void,
+        timeout: Option<f64>,
+        keep: impl Fn(&Bound<'py, PyBytes>) -> PyResult<()>,
+        forget: impl Fn() -> PyResult<()>,
     ) -> Result<Bound<'py, PyBytes>, Failure> {
         loop {
             let mut message = NO_MESSAGE;
@@ -163,13 +175,17 @@ impl Stream {
             })?;
             // SAFETY: a peeked message has this many bytes, until it is released.
             let bytes = unsafe { copy(slf.py(), message.data, message.size) }?;
+            keep(&bytes)?;
             if (slf.calls.release)(raw, &message) == 0 {
                 return Ok(bytes);
             }
-            match errno() {
-                libc::ESTALE => {}
-                errno => return Err(Failure::Errno(errno)),
+            let errno = errno();
+            forget()?;
+            if errno != libc::ESTALE {
+                return Err(Failure::Errno(errno));
             }
+            // A sender that is always faster must not make this thread deaf.
+            slf.py().check_signals()?;
         }
     }
 }
@@ -214,15 +230,20 @@ impl Stream {
         timeout: Option<f64>,
     ) -> PyResult<i64> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.sending.enter()?);
-        let messages = messages.try_iter()?.map(|message| Buffer::of(&message?));
-        let buffers: Vec<Buffer> = messages.collect::<PyResult<_>>()?;
-        let messages: Vec<shm_bytes> = buffers
-            .iter()
-            .map(|buffer| {
-                let (data, size) = buffer.bytes();
-                shm_bytes { data, size }
-            })
-            .collect();
+        let no_memory = |_| PyMemoryError::new_err(());
+        let (mut buffers, iterator) = (Vec::new(), messages.try_iter()?);
+        for message in iterator {
+            buffers.try_reserve(1).map_err(no_memory)?;
+            buffers.push(Buffer::of(&message?)?);
+        }
+        let mut messages = Vec::new();
+        messages
+            .try_reserve_exact(buffers.len())
+            .map_err(no_memory)?;
+        messages.extend(buffers.iter().map(|buffer| {
+            let (data, size) = buffer.bytes();
+            shm_bytes { data, size }
+        }));
         Ok(wait(slf.py(), timeout, |timeout| {
             (slf.calls.send_batch)(raw, messages.as_ptr(), messages.len(), timeout) as i64
         })?)
@@ -290,17 +311,15 @@ impl Stream {
         slf: PyRef<'py, Self>,
         count: usize,
         timeout: Option<f64>,
-    ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter()?);
-        let mut received = Vec::new();
+        let received = PyList::empty(slf.py());
+        let keep = |message: &Bound<'py, PyBytes>| received.append(message);
+        let forget = || received.del_item(received.len() - 1);
+        let mut timeout = timeout;
         while received.len() < count {
-            let timeout = if received.is_empty() {
-                timeout
-            } else {
-                Some(0.0)
-            };
-            match Stream::receive(&slf, raw, timeout) {
-                Ok(message) => received.push(message),
+            match Stream::receive_into(&slf, raw, timeout, keep, forget) {
+                Ok(_) => timeout = Some(0.0),
                 // The next call gets the same error again.
                 Err(_) if !received.is_empty() => break,
                 Err(failure) => return Err(failure.into()),
