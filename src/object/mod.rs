@@ -61,7 +61,7 @@ pub(crate) use {
 };
 
 use crate::{
-    Error, ErrorKind, Plain, Segment, Status, copy,
+    Error, ErrorKind, Plain, Segment, Status, backend, copy,
     error::{Action, Failure, Label, Mismatch, What},
     holder::{self, Holder, Life},
     memory::Shared,
@@ -278,7 +278,8 @@ impl Object {
             counted.map_or(1, |_| here)
         };
         // Another thread of this process may attach and detach it between the two counts.
-        self.is_in_its_ipc_namespace()
+        backend::counts_every_process()
+            && self.is_in_its_ipc_namespace()
             && (nattch() <= 1 || {
                 let before = here();
                 nattch() <= before && here() == before

@@ -35,6 +35,12 @@ pub use commands::{
 pub use commands::{SHM_DEST, SHM_INFO, SHM_LOCKED, SHM_STAT, SHM_STAT_ANY};
 pub use user::directory;
 
+/// Returns whether `shm_nattch` counts every process. The user backend does not count a child made by a bare `clone(2)`,
+/// which shares its parent's attachments.
+pub fn counts_every_process() -> bool {
+    chosen() == Backend::Kernel
+}
+
 /// `shmget(2)`.
 #[inline]
 pub fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
