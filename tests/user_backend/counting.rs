@@ -20,6 +20,8 @@ tasks! {
     a_mapping_excluded_from_children_does_not_count_there
     handlers_attach_while_the_program_forks
     threads_of_a_child_that_ran_no_handlers_begin_anew_once
+    a_thousand_attachments_of_a_segment_are_inherited
+    a_death_is_noticed_by_the_attach_that_follows_a_fork
     ;
     count_and_wait
 }
@@ -327,4 +329,25 @@ fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
     }
+}
+
+fn a_thousand_attachments_of_a_segment_are_inherited() {
+    let id = private(100);
+    let all = [(); 1000].map(|()| attach(id));
+    let child = fork_and_pause(|| assert_eq!(nattch(id), 2000));
+    kill(child);
+    assert_eq!(nattch(id), 1000);
+    all.map(detach);
+    assert_eq!(nattch(id), 0);
+}
+
+fn a_death_is_noticed_by_the_attach_that_follows_a_fork() {
+    let id = private(100);
+    attach(id);
+    let child = fork_and_pause(|| {});
+    kill(child);
+    let again = attach(id);
+    assert_ne!(stat(id).shm_dtime, 0);
+    assert_eq!(stat(id).shm_lpid, process_id());
+    detach(again);
 }
