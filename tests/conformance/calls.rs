@@ -377,8 +377,13 @@ fn info(actor: &Actor, words: &[&str]) -> Said {
     let describe = |result, info: &[c_ulong; 9]| {
         let [max, min, mni, seg, all, unused @ ..] = info;
         let highest = highest_index(actor, result);
-        format!("ok {highest} shmmax={max} shmmin={min} shmmni={mni} shmseg={seg} shmall={all} unused={unused:?}")
-            .replace(", ", ",")
+        let unused = if unused.iter().all(|&word| word == 0) {
+            "zero"
+        } else {
+            "set"
+        };
+        let sizes = format!("shmmax={max} shmmin={min} shmmni={mni}");
+        format!("ok {highest} {sizes} shmseg={seg} shmall={all} unused={unused}")
     };
     Ok(buffer.run(actor, id, IPC_INFO, describe))
 }

@@ -123,7 +123,7 @@ impl Names {
             '!' => self.id(number),
             '%' => self.index(number),
             '^' => self.address(number as u64),
-            '#' if number == 0 => "nobody".to_owned(),
+            '#' if number == 0 => "none".to_owned(),
             '#' => {
                 let mut latest = self.processes.iter().rev();
                 let found = latest.find(|(_, id)| *id == number);

@@ -279,7 +279,7 @@ fn reap() -> String {
     // SAFETY: any child of this process, of any kind.
     match unsafe { libc::waitpid(-1, status.as_mut_ptr(), libc::WNOHANG | libc::__WALL) } {
         -1 => format!("reap={}", failed()),
-        0 => "reap=nobody".to_owned(),
+        0 => "reap=none".to_owned(),
         pid => format!("reap=#{pid}"),
     }
 }

@@ -134,7 +134,6 @@ fn random(seed: u64) -> Situation {
     }
     Situation {
         subject: "random".to_owned(),
-        title: String::new(),
         name: format!("random, seed {seed}"),
         statements,
     }

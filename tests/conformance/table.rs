@@ -19,8 +19,6 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Situation {
     pub subject: String,
-    /// As it is written, with variables.
-    pub title: String,
     pub name: String,
     pub statements: Vec<String>,
 }
@@ -64,7 +62,6 @@ pub fn read(subject: &str, text: &str) -> Vec<Situation> {
         if let Some(name) = line.strip_prefix("== ") {
             let situation = Situation {
                 subject: subject.to_owned(),
-                title: name.to_owned(),
                 name: name.to_owned(),
                 statements: Vec::new(),
             };

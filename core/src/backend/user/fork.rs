@@ -297,7 +297,7 @@ fn take_over_attachments(own: &mut Own) {
             // The parent has excluded it from its children (MADV_DONTFORK).
             let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
             if let Some(record) = record {
-                // It is no death that somebody would note.
+                // It is no death for another process to note.
                 records::mark_detached(record, attachment.spare_number);
             }
             holding::let_go(page);
