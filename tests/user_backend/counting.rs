@@ -20,6 +20,9 @@ tasks! {
     a_mapping_excluded_from_children_does_not_count_there
     handlers_attach_while_the_program_forks
     threads_of_a_child_that_ran_no_handlers_begin_anew_once
+    a_thousand_attachments_of_a_segment_are_inherited
+    a_death_is_noticed_by_the_attach_that_follows_a_fork
+    an_attachment_inside_another_outlives_it
     ;
     count_and_wait
 }
@@ -327,4 +330,41 @@ fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
     }
+}
+
+fn a_thousand_attachments_of_a_segment_are_inherited() {
+    let id = private(100);
+    let all = [(); 1000].map(|()| attach(id));
+    let child = fork_and_pause(|| assert_eq!(nattch(id), 2000));
+    kill(child);
+    assert_eq!(nattch(id), 1000);
+    all.map(detach);
+    assert_eq!(nattch(id), 0);
+}
+
+fn a_death_is_noticed_by_the_attach_that_follows_a_fork() {
+    let id = private(100);
+    attach(id);
+    let child = fork_and_pause(|| {});
+    kill(child);
+    let again = attach(id);
+    assert_ne!(stat(id).shm_dtime, 0);
+    assert_eq!(stat(id).shm_lpid, process_id());
+    detach(again);
+}
+
+fn an_attachment_inside_another_outlives_it() {
+    let page = shmkey_core::sys::page_size();
+    let (large, small) = (private(4 * page), private(page));
+    let outer = attach(large);
+    let within = outer.wrapping_add(2 * page);
+    // SAFETY: these bytes of the larger segment are not used.
+    let inner = unsafe { backend::attach(small, within.cast(), libc::SHM_REMAP) };
+    assert_eq!(inner.unwrap(), within.cast());
+    detach(outer);
+    assert_eq!((nattch(large), nattch(small)), (0, 1));
+    // SAFETY: the smaller segment is attached.
+    unsafe { within.write(1) };
+    detach(within);
+    assert_eq!(nattch(small), 0);
 }

@@ -22,6 +22,7 @@ tasks! {
     a_file_that_took_a_segments_place_is_refused
     a_short_segment_is_refused
     a_lock_held_by_nobody_is_taken_over
+    a_table_that_was_truncated_is_not_touched
     ;
     create_and_say
 }
@@ -261,4 +262,17 @@ fn random_numbers_in_the_header_do_no_harm() {
         let number = [0, 1, 2, 0x7fff, 0x8000, 0xffff, u32::MAX - 1, u32::MAX][random.below(8)];
         file.write_all_at(&number.to_ne_bytes(), offset).unwrap();
     });
+}
+
+fn a_table_that_was_truncated_is_not_touched() {
+    let id = private(100);
+    let memory = attach(id);
+    let path = Path::new(&std::env::var("SHMKEY_DIR").unwrap()).join("table");
+    let table = OpenOptions::new().write(true).open(path);
+    table.unwrap().set_len(0).unwrap();
+    // The library looks again only after a while.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    detach(memory);
+    assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);
+    assert_eq!(fails(get(5, 100, CREATE | 0o600)), libc::EINVAL);
 }

@@ -205,6 +205,7 @@ fn a_full_file_system_is_an_error_and_never_a_signal() {
 
 /// In a file system of 2 MiB.
 fn a_full_file_system_is_an_error() {
+    // As in a kernel without so much memory.
     assert_eq!(fails(get(5, 4 << 20, CREATE | 0o600)), libc::ENOMEM);
     assert_eq!(fails(get(5, 0, 0)), libc::ENOENT);
     let mut ids = Vec::new();

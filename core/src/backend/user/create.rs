@@ -17,9 +17,6 @@ use super::{
 use crate::sys::{self, Capability, Descriptor, Errno};
 use core::{ffi::c_int, sync::atomic::Ordering::Relaxed};
 
-/// For how long the table counts as the one in its directory, in nanoseconds.
-const TRUST: u64 = 4_000_000;
-
 /// How many of the entries that may be left over each creation looks at.
 const SWEEP: u32 = 2;
 
@@ -49,7 +46,7 @@ pub(super) fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_i
 /// Returns the segment with a key.
 fn find(key: c_int) -> Result<Option<Found>, Errno> {
     if let Some(table) = Table::mapped()
-        && is_fresh()
+        && open::is_fresh()
         && let Ok(Some(found)) = table.peek_by_key(key)
     {
         return Ok(Some(found));
@@ -60,11 +57,6 @@ fn find(key: c_int) -> Result<Option<Found>, Errno> {
         Ok(found) => Ok(found),
         Err(()) => Session::begin(false).map(|session| session.table.by_key(key)),
     }
-}
-
-fn is_fresh() -> bool {
-    let checked = process::PUBLIC.checked.load(Relaxed);
-    sys::about_now().wrapping_sub(checked) < TRUST
 }
 
 impl Request {

@@ -9,6 +9,7 @@ use super::{
     attachments::Attachment,
     holding,
     layout::{Entry, Record},
+    open,
     process::Own,
     records,
     session::Session,
@@ -38,7 +39,7 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     }
     let noted = note(&mut own, &attachment);
     // SAFETY: the caller no longer uses the attachment.
-    unsafe { sys::release(attachment.address as *mut c_void, attachment.len) };
+    unsafe { unmap(&mut own, &attachment) };
     holding::let_go(attachment.ticket);
     let Some((index, entry, record)) = noted else {
         return Ok(());
@@ -50,6 +51,29 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
         destroy_if_last(own, index, attachment.id);
     }
     Ok(())
+}
+
+/// Unmaps an attachment that was taken out of the list, without those that were attached inside it later (`SHM_REMAP`).
+///
+/// # Safety
+/// It must not be used from now on.
+unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
+    let mut start = attachment.address;
+    let end = start + attachment.len;
+    while start < end {
+        let others = own.attachments.list().iter();
+        let next = others
+            .filter(|other| other.address < end && other.address + other.len > start)
+            .min_by_key(|other| other.address);
+        let (gap, behind) = next.map_or((end, end), |other| {
+            (other.address, other.address + other.len)
+        });
+        if gap > start {
+            // SAFETY: the caller's promise; no other attachment is in this range.
+            unsafe { sys::release(start as *mut c_void, gap - start) };
+        }
+        start = behind;
+    }
 }
 
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
@@ -77,6 +101,9 @@ fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
 /// Notes in the segment which process detaches it, and when.
 fn note(own: &mut Own, attachment: &Attachment) -> Option<(u32, &'static Entry, &'static Record)> {
     let table = Table::mapped().filter(|_| attachment.era == own.era && attachment.number != 0)?;
+    if open::is_truncated(own) {
+        return None;
+    }
     let (index, entry) = table.by_id(attachment.id)?;
     let record = table.record(attachment.record)?;
     entry.detached.store(sys::seconds(), Relaxed);

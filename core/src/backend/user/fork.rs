@@ -91,9 +91,13 @@ unsafe extern "C" fn prepare() {
     errno.set();
 }
 
+/// A slot and a generation that no process has.
+const NO_SLOT: (u32, u32) = (0, 0);
+
 /// Takes a slot for the child, and maps a page of the table.
 fn prepare_table(session: &mut Session) {
     session.spare_table = 0;
+    session.spare_slot = NO_SLOT;
     let prepared = || {
         let file = reopen(session)?;
         let lock_file = session.holding.lock_file(&file)?;
@@ -129,9 +133,11 @@ fn prepare_attachments(session: &mut Session) {
     if session.spare_table == 0 {
         return;
     }
-    let mut place = 0;
+    let (mut place, mut previous) = (0, -1);
     while let Some(attachment) = session.attachments.list().get(place).copied() {
-        let prepared = prepare_attachment(session, &attachment);
+        // A program may have attached one segment very often.
+        let is_collected = core::mem::replace(&mut previous, attachment.id) == attachment.id;
+        let prepared = prepare_attachment(session, &attachment, is_collected);
         if prepared == Err(GONE) {
             // What is there now is not to be detached, either.
             holding::let_go(attachment.ticket);
@@ -151,10 +157,12 @@ fn prepare_attachments(session: &mut Session) {
 /// The error of an attachment that is no longer mapped.
 const GONE: Errno = Errno(libc::EINVAL);
 
-/// Returns a page of the segment, and the record and the number of the child's attachment.
+/// Returns a page of the segment, and the record and the number of the child's attachment. With `is_collected`, deaths
+/// were looked for already.
 fn prepare_attachment(
     session: &mut Session,
     attachment: &Attachment,
+    is_collected: bool,
 ) -> Result<(usize, u32, u64), Errno> {
     if attachment.era != session.era || attachment.number == 0 {
         return Err(Errno(libc::ESTALE));
@@ -174,7 +182,9 @@ fn prepare_attachment(
         return Err(GONE);
     }
     // As an attach does: a death that is noted later would seem to come after this fork.
-    records::collect_others(session, entry, &file);
+    if !is_collected {
+        records::collect_others(session, entry, &file);
+    }
     let (slot, pid) = (session.spare_slot, session.pid());
     let made = records::add(session, (index, entry), slot, pid)?;
     let map = || {
@@ -208,6 +218,8 @@ unsafe extern "C" fn in_parent() {
     FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     holding::let_go(core::mem::take(&mut own.spare_table));
+    // From now on, that is another process's.
+    own.spare_slot = NO_SLOT;
     for attachment in own.attachments.list() {
         holding::let_go(core::mem::take(&mut attachment.spare));
     }

@@ -19,11 +19,37 @@ use core::{
 /// How long to wait for a process that makes the table.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Returns the table, and maps it if it is not mapped. With `current`, also if the file at its path is no longer that
-/// one.
+/// For how long the table counts as the one in its directory, in nanoseconds.
+const TRUST: u64 = 4_000_000;
+
+/// Returns whether this process has just looked whether the table is still in its directory, and whole.
+pub(super) fn is_fresh() -> bool {
+    let checked = PUBLIC.checked.load(Relaxed);
+    sys::about_now().wrapping_sub(checked) < TRUST
+}
+
+/// Returns whether the table that is mapped was truncated, so that an access would be a `SIGBUS`.
+pub(super) fn is_truncated(own: &Own) -> bool {
+    let Some(directory) = own.directory.as_ref().filter(|_| !is_fresh()) else {
+        return false;
+    };
+    let facts = Facts::of(path_of_table(directory).as_c_str());
+    let Some(facts) = facts.ok().filter(|facts| facts.id == mapped_file()) else {
+        return false;
+    };
+    let is_truncated = facts.size < TOTAL as u64;
+    if !is_truncated {
+        PUBLIC.checked.store(sys::about_now(), Relaxed);
+    }
+    is_truncated
+}
+
+/// Returns the table, and maps it if it is not mapped, or if it was truncated. With `current`, also if the file at its path
+/// is no longer that one.
 pub(super) fn table(own: &mut Own, current: bool) -> Result<Table, Errno> {
     match Table::mapped() {
-        Some(table) if !current || is_current(own) => Ok(table),
+        Some(table) if current && is_current(own) => Ok(table),
+        Some(table) if !current && !is_truncated(own) => Ok(table),
         _ => map(own),
     }
 }

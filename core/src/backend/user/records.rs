@@ -23,7 +23,8 @@ pub(super) struct Made {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     All,
-    /// Those of other processes: what this process has done to its own is no death.
+    /// Those of other processes: what this process has done to its own is no death, and neither is what it prepares for
+    /// its child.
     Others,
 }
 
@@ -159,7 +160,8 @@ fn collect(
         }
         let slot = record.slot.load(Relaxed);
         let generation = record.slot_generation.load(Relaxed);
-        let is_own = slot == session.slot && generation == session.slot_generation;
+        let is_own = [(session.slot, session.slot_generation), session.spare_slot]
+            .contains(&(slot, generation));
         let lives = whose == Whose::Others && is_own
             || match &lock_file {
                 Some(file) => file.is_byte_locked(holding.attachment_byte(word >> 2)) != Ok(false),
