@@ -396,7 +396,7 @@ fn begin_as_orphan() {
     sys::restore_signals(mask);
 }
 
-/// Lets go of what is the parent's, and goes on sharing its attachments.
+/// Gives up what is the parent's, and goes on sharing its attachments.
 fn forget_parent() {
     let mut own = Own::seize();
     own.pid = Pid::NONE;
