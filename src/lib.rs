@@ -64,7 +64,7 @@
 //!         sync      algorithms over shared words: mutex, rwlock, condvar, semaphore, latest, ring, broadcast, waiting
 //!         explain   why a call failed: the facts behind an errno
 //!         sysv      ftok, shmget, shmat, shmdt, shmctl with C's conventions
-//!         backend   where segments are: System V in the kernel
+//!         backend   where segments are: System V in the kernel, or files in a directory
 //!         copy      copies to and from memory that other processes write
 //!         sys       every system call, and every file below /proc
 //! ```

@@ -5,7 +5,7 @@
 //! sysv       the five calls of C, to the letter
 //! sync       mutex, semaphore, latest value and ring: algorithms over shared words
 //! explain    why a call failed: the facts behind an error number
-//! backend    where segments live: System V in the kernel
+//! backend    where segments live: System V in the kernel, or files in a directory
 //! copy       copies bytes that other processes may write at the same time
 //! sys        every system call, and every file below /proc
 //! ```

@@ -338,7 +338,7 @@ fn a_thousand_attachments_of_a_segment_are_inherited() {
     let child = fork_and_pause(|| assert_eq!(nattch(id), 2000));
     kill(child);
     assert_eq!(nattch(id), 1000);
-    all.map(detach);
+    all.into_iter().for_each(detach);
     assert_eq!(nattch(id), 0);
 }
 
