@@ -199,7 +199,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if self.held.is_some() {
             Python::attach(|py| {
-                // Python may be raising an exception, which must stay as it is.
+                // Python may be raising an exception, which must stay the current one.
                 let raised = PyErr::take(py);
                 drop(self.end(py));
                 if let Some(raised) = raised {
