@@ -4,7 +4,7 @@ use crate::{
     failure::{Failure, check, errno, exception, in_use},
     memory::{Buffer, Lease, Owner, copy, with_bytes},
     object::{Functions, Loan, Object, Place, functions, of_handle},
-    wait::wait,
+    wait::{TimeLeft, wait},
 };
 use pyo3::{
     exceptions::PyMemoryError,
@@ -219,10 +219,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends several messages, as many as there is room for before the timeout. Those for which there is room together
-    /// become visible to the receiver at once. Returns how many were sent.
+    /// Sends several messages: waits for room until all are sent, at most ``timeout`` seconds. Those for which there is
+    /// room together become visible to the receiver at once. Returns how many were sent.
     ///
-    /// Raises what ``send`` raises if none was sent.
+    /// Raises what ``send`` raises if none was sent. Otherwise, the next call, with the other messages, raises it.
     #[pyo3(signature = (messages, timeout=None))]
     fn send_batch(
         slf: PyRef<'_, Self>,
@@ -244,9 +244,23 @@ impl Stream {
             let (data, size) = buffer.bytes();
             shm_bytes { data, size }
         }));
-        Ok(wait(slf.py(), timeout, |timeout| {
-            (slf.calls.send_batch)(raw, messages.as_ptr(), messages.len(), timeout) as i64
-        })?)
+        let mut rest = &messages[..];
+        let left = TimeLeft::new(timeout)?;
+        loop {
+            let sent = wait(slf.py(), left.seconds(), |timeout| {
+                (slf.calls.send_batch)(raw, rest.as_ptr(), rest.len(), timeout) as i64
+            });
+            match sent {
+                Ok(sent) => rest = &rest[sent as usize..],
+                // The next call gets the same error again.
+                Err(Failure::Errno(_)) if rest.len() < messages.len() => break,
+                Err(failure) => return Err(failure.into()),
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Ok((messages.len() - rest.len()) as i64)
     }
 
     /// Reserves room for a message of ``size`` bytes, which the caller writes in place; waits for room. Returns a Slot.

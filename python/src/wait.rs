@@ -111,6 +111,31 @@ fn wait_longer(
     }
 }
 
+/// The time that several calls have together.
+pub struct TimeLeft {
+    timeout: Option<f64>,
+    deadline: Option<Instant>,
+}
+
+impl TimeLeft {
+    pub fn new(timeout: Option<f64>) -> PyResult<TimeLeft> {
+        let limit = duration(timeout)?.filter(|limit| !limit.is_zero());
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Ok(TimeLeft { timeout, deadline })
+    }
+
+    /// Returns the timeout of the next call.
+    pub fn seconds(&self) -> Option<f64> {
+        match self.deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                Some(left.as_secs_f64())
+            }
+            None => self.timeout,
+        }
+    }
+}
+
 /// The parts of a wait.
 pub struct Slices {
     deadline: Option<Instant>,

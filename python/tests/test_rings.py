@@ -1,5 +1,6 @@
 import gc
 import resource
+import threading
 
 import numpy
 import pytest
@@ -124,6 +125,20 @@ def test_batches(ring):
     assert ring.send_batch([b"x" * 1000] * 10, timeout=0) == 4
     with pytest.raises(TypeError):
         ring.send_batch([b"a", "text"])
+
+
+def test_a_batch_waits_until_all_messages_are_sent(ring):
+    received = []
+    thread = threading.Thread(target=lambda: received.extend(ring))
+    thread.start()
+    assert ring.send_batch([b"x" * 1000] * 100) == 100
+    assert ring.send_batch([b"y" * 1000] * 100, timeout=60) == 100
+    assert ring.send_batch([b"fits", b"does not fit" * 1000, b"fits"], timeout=60) == 1
+    ring.end_sending()
+    thread.join()
+    assert len(received) == 201
+    ring.begin_sending()
+    assert ring.send_batch([b"z" * 1000] * 10, timeout=0.01) == 4
 
 
 def test_a_message_is_received_into_a_buffer(ring):
