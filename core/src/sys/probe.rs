@@ -5,7 +5,7 @@ use super::{
     errno::check,
     shm::{shmat, shmctl, shmdt, shmget},
 };
-use core::{ffi::c_int, ptr};
+use core::{ffi::c_int, mem::MaybeUninit, ptr};
 
 /// The answer to a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,9 @@ pub fn probe_here() -> Probe {
     let attached = unsafe { shmat(-1, ptr::null(), 0) }.map(drop);
     // SAFETY: no segment is attached at an odd address.
     let detached = unsafe { shmdt(ptr::without_provenance(1)) };
-    // SAFETY: there is no segment −1, so the buffer is not used.
-    let controlled = unsafe { shmctl(-1, libc::IPC_STAT, ptr::null_mut()) }.map(drop);
+    let mut record = MaybeUninit::<libc::shmid_ds>::uninit();
+    // SAFETY: IPC_STAT writes at most one shmid_ds. (There is no segment −1, but valgrind checks the buffer.)
+    let controlled = unsafe { shmctl(-1, libc::IPC_STAT, record.as_mut_ptr().cast()) }.map(drop);
     let created = shmget(libc::IPC_PRIVATE, 0, 0).map(drop);
     if [attached, detached, controlled, created]
         .iter()
