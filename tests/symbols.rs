@@ -59,8 +59,9 @@ fn the_static_libraries_define_no_other_plain_names() {
 }
 
 /// What the drop-in has to find in any program: no allocator.
-const NEEDED: &str = "__errno_location abort bcmp getauxval getenv getrlimit memcpy memmove memset strlen syscall \
-    sysconf";
+const NEEDED: &str = "__errno_location __register_atfork abort bcmp clock_gettime getauxval getenv \
+    getrlimit memcpy memmove memset pthread_atfork pthread_self strlen \
+    syscall sysconf";
 
 /// It has no thread-local variables, either, which a library that `dlopen` has loaded allocates for each thread at
 /// first use.

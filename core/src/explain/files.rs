@@ -7,7 +7,8 @@ use crate::{
 };
 use core::fmt;
 
-/// Returns the cause if it is one of the user backend's own.
+/// Returns the cause if it is one of the user backend's own. Never inlined, as its stack would be that of every cause.
+#[inline(never)]
 pub(super) fn why(call: &Call<'_>, errno: Errno) -> Option<Cause> {
     if !backend::is_valid_choice() {
         return Some(Cause::Plain(
@@ -84,6 +85,7 @@ fn of_directory(errno: Errno) -> &'static str {
 }
 
 /// `the directory "/dev/shm/shmkey-1000" of the segments …`
+#[inline(never)]
 pub(super) fn show(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result {
     match backend::directory() {
         Ok(directory) => write!(

@@ -56,10 +56,14 @@ use line::{Duration, Json, OrNull, Time};
 use origins::{Doubt, Origin};
 use words::{Numbers, Outcome, Words};
 
-/// Returns whether calls are traced.
+/// Returns whether calls are traced. If so, the backend is chosen here, so that a call's stack is not that of the choice
+/// and of the trace together.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
-    sink::is_on()
+    sink::is_on() && {
+        backend::chosen();
+        true
+    }
 }
 
 /// # Safety

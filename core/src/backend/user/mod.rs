@@ -91,11 +91,15 @@ pub use directory::directory;
 pub use path::FilePath;
 
 /// Returns the error that makes each call fail, if there is one: the directory cannot be used.
+#[inline(never)]
 pub fn check() -> Result<(), Errno> {
     keep_errno(|| session::Session::begin(true).map(drop))
 }
 
+// These four are never inlined: their stack would be that of every call, on the kernel, too.
+
 /// `shmget(2)`.
+#[inline(never)]
 pub fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_int, Errno> {
     keep_errno(|| create::create_or_get(key, size, flags))
 }
@@ -104,6 +108,7 @@ pub fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_int, Err
 ///
 /// # Safety
 /// As for `backend::attach`.
+#[inline(never)]
 pub unsafe fn attach(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mut c_void, Errno> {
     // SAFETY: the caller's promise.
     keep_errno(|| unsafe { attach::attach(id, addr, flags) })
@@ -113,6 +118,7 @@ pub unsafe fn attach(id: c_int, addr: *const c_void, flags: c_int) -> Result<*mu
 ///
 /// # Safety
 /// As for `backend::detach`.
+#[inline(never)]
 pub unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     keep_errno(|| unsafe { detach::detach(addr) })
@@ -122,6 +128,7 @@ pub unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
 ///
 /// # Safety
 /// As for `backend::control`.
+#[inline(never)]
 pub unsafe fn control(id: c_int, command: c_int, buf: *mut c_void) -> Result<c_int, Errno> {
     // SAFETY: the caller's promise.
     keep_errno(|| unsafe { control::control(id, command, buf) })
