@@ -29,13 +29,15 @@ fn linked() -> &'static (Arc<Artifacts>, PathBuf) {
     &LINKED
 }
 
-/// A situation with the drop-in preloaded, and these variables.
+/// A situation with the drop-in preloaded, and these variables. Situations are the kernel's, also where a filter forbids its
+/// calls.
 fn situation(test: &Environment, words: &[&str], variables: &[(&str, &str)]) -> Command {
     let (artifacts, program) = linked();
     let mut command = artifacts.command(program);
     artifacts.preload(&mut command);
     command.current_dir(test.path()).args(words);
     without_trace(&mut command);
+    command.env("SHMKEY_BACKEND", "kernel");
     command.envs(variables.iter().copied());
     command
 }
