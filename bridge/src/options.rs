@@ -212,7 +212,7 @@ impl Options {
                     .to_owned()
             }
             _ if self.connect.is_empty() && self.listen.is_empty() && self.config.is_none() => {
-                "nobody to carry to: give --connect, --listen or --config; see --help".to_owned()
+                "no bridge to carry to: give --connect, --listen or --config; see --help".to_owned()
             }
             _ if self.window > MOST_WAITING => "--window is at most 64M".to_owned(),
             _ => return Ok(()),
@@ -303,7 +303,7 @@ mod tests {
             ("--publish a --subscribe a --listen x", "in a circle"),
             ("--publish a --publish a --listen x", "twice"),
             ("--listen x", "nothing to carry"),
-            ("--publish a", "nobody to carry to"),
+            ("--publish a", "no bridge to carry to"),
             ("--publish a --listen x --window 65M", "at most 64M"),
             ("--publish a --listen x --window 1X", "such as 4096"),
             ("--publish a --listen x --drain -1", "takes seconds"),
