@@ -103,7 +103,7 @@ pub fn is_user() -> bool {
 
 fn directory() -> PathBuf {
     let path = backend::directory();
-    // A path that is too long; every call fails then.
+    // A path that is relative or too long; every call fails then.
     path.map_or_else(
         |_| PathBuf::new(),
         |path| Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())).to_owned(),

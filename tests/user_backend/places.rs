@@ -3,10 +3,13 @@
 use crate::{
     namespace::*,
     needs,
-    support::{fork_child, status_of, wait_to_be_told},
+    support::{Helper, fork_child, status_of, wait_to_be_told},
 };
-use shmkey_core::{backend, explain, sys::Errno};
-use std::{fs, ptr};
+use shmkey_core::{
+    backend, explain,
+    sys::{self, Errno},
+};
+use std::{fs, os::unix::fs::symlink, path::Path, ptr};
 
 tasks! {
     a_child_in_a_chroot_detaches_without_harm
@@ -22,6 +25,8 @@ tasks! {
     a_full_file_system_is_an_error
     another_file_system_works
     say_what_process_1_has_attached
+    an_attachment_is_found
+    say_why_nothing_is_created
 }
 
 fn directory() -> String {
@@ -304,4 +309,61 @@ fn two_processes_with_the_id_1_are_told_apart() {
         !one.child.try_wait().is_ok_and(|ended| ended.is_none())
     });
     assert!(third.line_after("attached ").ends_with(" 1"));
+}
+
+/// Runs a task in a directory that is named so.
+fn start_in(directory: &str, task: &str) -> Helper {
+    let directory = format!("SHMKEY_DIR={directory}");
+    Helper::start(&["env", "SHMKEY_BACKEND=user", &directory], task, "")
+}
+
+fn an_attachment_is_found() {
+    let id = private(100);
+    let memory = attach(id);
+    let found = sys::attached_at(memory as usize).unwrap();
+    assert_eq!(found.map(|mapping| mapping.id), Some(id));
+    detach(memory);
+}
+
+#[test]
+fn an_attachment_is_found_however_its_directory_is_named() {
+    let test = Namespace::new();
+    let parent = test.path().display();
+    fs::create_dir(test.path().join("d")).unwrap();
+    symlink(test.path(), test.path().join("link")).unwrap();
+    for name in ["d", "d/", "d//", "./d", "d/.", "d/../d", "link/d"] {
+        finish(start_in(
+            &format!("{parent}/{name}"),
+            "an_attachment_is_found",
+        ));
+    }
+}
+
+#[test]
+fn a_slash_behind_a_symbolic_link_does_not_make_it_a_directory() {
+    let test = Namespace::new();
+    fs::create_dir(test.path().join("d")).unwrap();
+    symlink("d", test.path().join("link")).unwrap();
+    let link = format!("{}/link/", test.path().display());
+    let why = start_in(&link, "say_why_nothing_is_created").line_after("why ");
+    assert!(why.contains("symbolic link"), "{why}");
+    assert!(files(&test.path().join("d")).is_empty());
+}
+
+fn say_why_nothing_is_created() {
+    let errno = get(5, 100, CREATE | 0o600).unwrap_err();
+    let call = explain::Call::Get {
+        key: 5,
+        size: 100,
+        flags: CREATE,
+    };
+    println!("\nwhy {} {}", errno.0, explain::why(call, errno));
+}
+
+#[test]
+fn a_relative_directory_is_refused_and_explained() {
+    let why = start_in("here", "say_why_nothing_is_created").line_after("why ");
+    assert!(why.starts_with(&format!("{} ", libc::EINVAL)), "{why}");
+    assert!(why.contains("SHMKEY_DIR is not an absolute path"), "{why}");
+    assert!(!Path::new("here").exists());
 }

@@ -18,6 +18,12 @@ pub(super) fn why(call: &Call<'_>, errno: Errno) -> Option<Cause> {
     if backend::chosen() != Backend::User || matches!(call, Call::Ftok { .. }) {
         return None;
     }
+    if errno == Errno(libc::EINVAL) && user::directory().err() == Some(errno) {
+        return Some(Cause::Plain(
+            "the variable SHMKEY_DIR is not an absolute path: it must begin with a slash, because \
+             programs that share segments have different working directories",
+        ));
+    }
     if errno == Errno(libc::EMFILE) {
         return Some(Cause::Plain(
             "the process has as many open files as it may have (ulimit -n), and a segment that is \

@@ -91,6 +91,13 @@ impl Descriptor {
         unsafe { stat_at(self.0, c"".as_ptr(), libc::AT_EMPTY_PATH) }
     }
 
+    /// Returns the path of the open file, cut if it does not fit into the buffer. Needs `/proc`.
+    pub fn path<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+        // Not `self`, which is the first thread: it has no files once it has ended.
+        let link = Path::new(format_args!("/proc/thread-self/fd/{}", self.0));
+        read_link(link.ok_or(Errno(libc::ENAMETOOLONG))?.as_c_str(), buffer)
+    }
+
     /// Reads the next bytes, at most as many as fit into the buffer. Returns their number, 0 at the end.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.fill(libc::SYS_read, buffer)

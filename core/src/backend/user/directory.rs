@@ -1,6 +1,6 @@
 //! The directory that is this process's namespace.
 //!
-//! `SHMKEY_DIR` names it. Without that, it is the first of these that exists or can be made; UID is the effective user:
+//! `SHMKEY_DIR` names it, by an absolute path. Without that, it is the first of these that exists or can be made; UID is the effective user:
 //!
 //! 1. `/dev/shm/shmkey-UID`
 //! 2. `$XDG_RUNTIME_DIR/shmkey`
@@ -40,7 +40,7 @@ pub(super) fn choose() -> Result<FilePath, Errno> {
     let mut value = [0; LONGEST];
     match sys::variable(c"SHMKEY_DIR", &mut value)? {
         None | Some(b"") => {}
-        Some(named) => return FilePath::new(named, format_args!("")),
+        Some(path) => return named(path),
     }
     let user = sys::effective_user();
     let first = FilePath::new(b"/dev/shm", format_args!("/shmkey-{user}"))?;
@@ -61,6 +61,17 @@ pub(super) fn choose() -> Result<FilePath, Errno> {
         }
         _ => FilePath::new(b"/tmp", format_args!("/shmkey-{user}")),
     }
+}
+
+/// Returns the directory that `SHMKEY_DIR` names. Returns `EINVAL` for a relative path: programs that share segments have
+/// different working directories, and one of them can change its own before its first call.
+fn named(path: &[u8]) -> Result<FilePath, Errno> {
+    if !path.starts_with(b"/") {
+        return Err(Errno(libc::EINVAL));
+    }
+    // With a slash behind it, `open(2)` would follow a symbolic link.
+    let last = path.iter().rposition(|&byte| byte != b'/').unwrap_or(0);
+    FilePath::new(path.get(..=last).unwrap_or_default(), format_args!(""))
 }
 
 /// Returns whether a directory exists or can be made in its parent.
@@ -127,6 +138,16 @@ mod tests {
             ..Facts::of(c"/").unwrap()
         };
         check(&facts, user).map(|access| access.common)
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_and_slashes_at_the_end_are_cut() {
+        let bytes = |path: &[u8]| named(path).map(|path| path.as_bytes().to_vec());
+        assert_eq!(bytes(b"/run/x//"), Ok(b"/run/x".to_vec()));
+        assert_eq!(bytes(b"//"), Ok(b"/".to_vec()));
+        for relative in [&b"x"[..], b"./x", b"../x", b" /x"] {
+            assert_eq!(bytes(relative), Err(Errno(libc::EINVAL)));
+        }
     }
 
     #[test]

@@ -126,11 +126,19 @@ fn map(own: &mut Own) -> Result<Table, Errno> {
     own.slot_generation = use_slot(table, slot, &file)?;
     own.era += 1;
     own.limits = Limits::read(&directory, own.access.owner);
-    sys::name_segment_files(directory.as_bytes());
+    name_segment_files(&directory, &file);
     own.directory = Some(directory);
     // Release: pairs with the acquire in `Table::mapped`.
     PUBLIC.is_mapped.store(1, Release);
     Ok(table)
+}
+
+/// Says where the segments' files are, as /proc will show it: without symbolic links and `..`.
+fn name_segment_files(directory: &FilePath, table: &Descriptor) {
+    let mut buffer = [0; 512];
+    let path = table.path(&mut buffer).ok();
+    let real = path.and_then(|path| path.strip_suffix(b"/table"));
+    sys::name_segment_files(real.unwrap_or(directory.as_bytes()));
 }
 
 /// Opens the table, and makes it if there is none.
