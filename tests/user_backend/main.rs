@@ -27,6 +27,7 @@ mod counting;
 mod hostile;
 mod killed;
 mod namespace;
+mod parts;
 mod places;
 mod selection;
 
@@ -39,6 +40,7 @@ fn helper_process() {
         counting::TASKS,
         hostile::TASKS,
         killed::TASKS,
+        parts::TASKS,
         places::TASKS,
         selection::TASKS,
     ];

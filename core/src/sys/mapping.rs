@@ -1,6 +1,6 @@
 //! Mappings of files.
 
-use super::{Errno, errno::check, file::Descriptor};
+use super::{Errno, errno::check, file::Descriptor, page_size};
 use core::ffi::{c_int, c_void};
 
 /// Where a mapping goes.
@@ -92,6 +92,25 @@ pub unsafe fn move_mapping(
         )
     })
     .map(drop)
+}
+
+/// Returns whether one mapping has all of a range. False also if that is unknown.
+pub fn is_one_mapping(address: *mut c_void, len: usize) -> bool {
+    let resize = |from: usize, to: usize| {
+        // SAFETY: the mapping stays where it is, and keeps what it has; no other mapping is replaced.
+        check(unsafe { libc::syscall(libc::SYS_mremap, address, from, to, 0) })
+    };
+    // mremap(2) makes a mapping larger only if the range to its end is one mapping, and checks that first.
+    let larger = len + page_size();
+    match resize(len, larger) {
+        Ok(_) => {
+            let _ = resize(larger, len);
+            true
+        }
+        // No address space behind it, or none that may be locked.
+        Err(Errno(libc::ENOMEM | libc::EAGAIN)) => true,
+        Err(_) => false,
+    }
 }
 
 /// Maps address space that cannot be accessed, in place of what is mapped there.

@@ -134,6 +134,40 @@ pub fn for_each_attachment(mut each: impl FnMut(&Mapping)) -> Result<(), Errno> 
     .map(drop)
 }
 
+/// A mapping where a segment was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub start: usize,
+    pub end: usize,
+    /// It has the bytes that the attachment had there.
+    pub is_of_segment: bool,
+}
+
+/// Calls `each` with what is mapped in the range of an attachment of a segment. `each` may unmap it.
+pub fn for_each_part(
+    start: usize,
+    len: usize,
+    id: c_int,
+    mut each: impl FnMut(Part),
+) -> Result<(), Errno> {
+    let end = start.saturating_add(len);
+    for_each_mapping(|line| {
+        if let Some((from, to)) = bounds(line)
+            && from < end
+            && start < to
+        {
+            let (area, offset) = (Area::parse(line), from.checked_sub(start));
+            let of_segment = area.filter(|area| area.id == id && Some(area.offset) == offset);
+            each(Part {
+                start: from,
+                end: to.min(end),
+                is_of_segment: of_segment.is_some(),
+            });
+        }
+        ControlFlow::Continue(())
+    })
+}
+
 /// Returns the number of this process's mappings, and the bounds of the first one that overlaps a range.
 pub fn mappings_in(start: usize, len: usize) -> Result<(u64, Option<(usize, usize)>), Errno> {
     let end = start.saturating_add(len);
@@ -245,10 +279,6 @@ impl Area {
             .split_ascii_whitespace()
             .skip(1);
         let perms = fields.next()?;
-        // A page that cannot be accessed only holds a lock.
-        if perms.starts_with("---") {
-            return None;
-        }
         Some(Area {
             start,
             end,

@@ -133,6 +133,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
         spare_record: 0,
         spare_number: 0,
         ticket,
+        is_shared: false,
     });
     Ok(address as *mut c_void)
 }

@@ -24,6 +24,8 @@ pub(super) struct Attachment {
     pub spare_number: u64,
     /// A page of the segment whose mapping holds the lock in place of the attachment's; 0 if there is none.
     pub ticket: usize,
+    /// A child may have it, too, and share its lock.
+    pub is_shared: bool,
 }
 
 /// How many attachments there is room for without mapping memory.
@@ -41,6 +43,7 @@ const NOTHING: Attachment = Attachment {
     spare_record: 0,
     spare_number: 0,
     ticket: 0,
+    is_shared: false,
 };
 
 /// The attachments, in the order in which they were made.

@@ -44,7 +44,10 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     let Some((index, entry, record)) = noted else {
         return Ok(());
     };
-    records::mark_detached(record, attachment.number);
+    if !attachment.is_shared {
+        // Otherwise it counts until its lock is gone.
+        records::mark_detached(record, attachment.number);
+    }
     // Pairs with the fence in `control::remove`.
     fence(SeqCst);
     if entry.is_removed() {
@@ -53,11 +56,16 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Unmaps an attachment that was taken out of the list, without those that were attached inside it later (`SHM_REMAP`).
+/// Unmaps what is left of an attachment that was taken out of the list. Without `/proc`, all of its range but for those that
+/// were attached inside it later (`SHM_REMAP`).
 ///
 /// # Safety
 /// It must not be used from now on.
 unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
+    // SAFETY: the caller's promise.
+    if unsafe { attachment.unmap_parts() } {
+        return;
+    }
     let mut start = attachment.address;
     let end = start + attachment.len;
     while start < end {

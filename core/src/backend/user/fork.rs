@@ -181,6 +181,10 @@ fn prepare_attachment(
     if lock_file.is_byte_locked(holding.attachment_byte(attachment.number)) == Ok(false) {
         return Err(GONE);
     }
+    // The child's new mapping would replace what the program has mapped there.
+    if attachment.has_foreign_part(session) {
+        return Err(Errno(libc::ESTALE));
+    }
     // As an attach does: a death that is noted later would seem to come after this fork.
     if !is_collected {
         records::collect_others(session, entry, &file);
@@ -221,6 +225,7 @@ unsafe extern "C" fn in_parent() {
     // From now on, that is another process's.
     own.spare_slot = NO_SLOT;
     for attachment in own.attachments.list() {
+        attachment.is_shared |= attachment.spare == 0;
         holding::let_go(core::mem::take(&mut attachment.spare));
     }
     drop(own);
@@ -306,6 +311,7 @@ fn take_over_attachments(own: &mut Own) {
         }
         attachment.number = attachment.spare_number;
         attachment.record = attachment.spare_record;
+        attachment.is_shared = false;
         // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
         let is_moved = !is_apart
             && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();

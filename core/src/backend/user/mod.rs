@@ -25,6 +25,7 @@
 //! | `create`, `attach`, `detach`, `control` | the four calls |
 //! | `session` | one call under the locks; opening a segment's file |
 //! | `process`, `attachments` | what a process keeps for itself |
+//! | `parts` | what the program has unmapped, or mapped, inside an attachment |
 //! | `directory`, `open`, `limits`, `path` | finding, making and checking the directory and the table |
 //! | `layout`, `table`, `space` | the table's format; access to it; giving it space |
 //! | `entries`, `rights` | segments in the table, by key and by id; permissions |
@@ -40,15 +41,19 @@
 //! every user of it can, and so disturb the others' calls; the segments' files have the segments' modes and
 //! owners, and the kernel enforces these. No value in the table is trusted: indexes are checked, walks are bounded,
 //! names are made from numbers, and files are checked after they were opened. The worst that a hostile
-//! table does is an error, a wrong result, or a wait of some seconds. (Someone who may truncate the table or a segment
-//! can also end a process that uses it, as with any mapped file.)
+//! table does is an error, a wrong result, or a wait of some seconds. Who may write to the table or to a segment may also
+//! truncate it, and so end a process that accesses it (`SIGBUS`): each call looks at the table's size, but at most every
+//! 4 ms (`open`). No seal forbids that, because a file with a name has none, and the handler of the signal is the
+//! program's.
 //!
 //! # What differs from the kernel
 //!
 //! - A child made by a bare `clone`, or whose parent could not open the segment's file when it forked (after `chroot`, or
-//!   with another user), shares its parent's attachments: they count once until both are gone.
+//!   with another user), shares its parent's attachments: they count once until both are gone (after a bare `clone`,
+//!   until the parent has detached).
+//! - An attachment counts once, also if the program has unmapped, moved or protected a part of it.
 //! - After a fork, the child's attachments are mapped anew: what `mprotect`, `mlock` or a partial `munmap` did to them
-//!   in the parent is not inherited.
+//!   in the parent is not inherited. One inside of which the program has mapped other memory is shared, as above.
 //! - What the kernel notes when a process ends (`shm_lpid`, `shm_dtime`, and destroying a removed segment), the next
 //!   process that looks notes: `shm_dtime` is then that time, and the memory stays until then. Each shmget that creates
 //!   looks at two removed segments, and SHM_INFO and IPC_STAT look at all that they concern.
@@ -77,6 +82,7 @@ mod layout;
 mod limits;
 mod lock;
 mod open;
+mod parts;
 mod path;
 mod pending;
 mod process;

@@ -1,0 +1,50 @@
+//! What is mapped where this process has attached a segment.
+//!
+//! A program can unmap a part of an attachment, and map something else there. The rest holds the lock, so the attachment
+//! counts. `/proc/self/maps` tells what the parts are; reading it costs more than a whole detach. So a cheaper question
+//! comes first, and an attachment of one page has no parts.
+
+use super::{attachments::Attachment, process::Own};
+use crate::sys;
+use core::ffi::c_void;
+
+impl Attachment {
+    /// Returns whether one mapping has its whole range. False also if that is unknown.
+    fn is_one_mapping(&self) -> bool {
+        self.len <= sys::page_size() || sys::is_one_mapping(self.address as *mut c_void, self.len)
+    }
+
+    /// Unmaps what is still of the segment if there is something else in its range. Returns false if nothing was done: it
+    /// is one mapping, or there is no `/proc`.
+    ///
+    /// # Safety
+    /// The attachment must not be used from now on.
+    pub(super) unsafe fn unmap_parts(&self) -> bool {
+        if self.is_one_mapping() {
+            return false;
+        }
+        let unmapped = sys::for_each_part(self.address, self.len, self.id, |part| {
+            if part.is_of_segment {
+                // SAFETY: the caller's promise; it is a part of the attachment.
+                unsafe { sys::release(part.start as *mut c_void, part.end - part.start) };
+            }
+        });
+        unmapped.is_ok()
+    }
+
+    /// Returns whether its range has a mapping that is neither of the segment nor of another attachment.
+    pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
+        if self.is_one_mapping() {
+            return false;
+        }
+        let all = own.attachments.list();
+        let mut is_foreign = false;
+        let read = sys::for_each_part(self.address, self.len, self.id, |part| {
+            let mut others = all.iter().filter(|other| other.address != self.address);
+            let is_others = others
+                .any(|other| other.address <= part.start && part.end <= other.address + other.len);
+            is_foreign |= !part.is_of_segment && !is_others;
+        });
+        read.is_ok() && is_foreign
+    }
+}

@@ -1,0 +1,157 @@
+//! What a program unmaps, protects and maps inside an attachment.
+
+use crate::{
+    namespace::*,
+    support::{fork_child, status_of},
+};
+use shmkey_core::{backend, sys};
+use std::ptr;
+
+tasks! {
+    what_is_mapped_inside_an_attachment_outlives_it
+    what_is_mapped_over_its_first_page_outlives_it
+    a_child_has_what_is_mapped_inside_an_attachment
+    what_a_child_shares_counts_until_both_have_detached_it
+    parts_of_other_protection_are_detached
+    an_attachment_without_access_is_found_and_detached
+    parts_are_detached_where_others_end_behind_it
+    what_is_free_behind_an_attachment_stays_free
+}
+
+/// Maps memory of this process's own over pages of an attachment, and writes to it.
+fn map_over(memory: *mut u8, pages: usize) -> *mut u8 {
+    let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: these pages of the segment are not used.
+    unsafe {
+        let mapped = libc::mmap(memory.cast(), pages * 4096, 3, flags, -1, 0);
+        assert_eq!(mapped, memory.cast());
+        memory.write(5);
+    }
+    memory
+}
+
+fn is_mapped(memory: *const u8) -> bool {
+    sys::is_mapped(memory.cast(), 4096)
+}
+
+fn what_is_mapped_inside_an_attachment_outlives_it() {
+    let id = private(5 * 4096);
+    let memory = attach(id);
+    let other = map_over(memory.wrapping_add(4096), 2);
+    detach(memory);
+    // SAFETY: it is mapped, or the test ends here.
+    assert_eq!(unsafe { other.read() }, 5);
+    for (page, stays) in [(0, false), (1, true), (2, true), (3, false), (4, false)] {
+        assert_eq!(is_mapped(memory.wrapping_add(page * 4096)), stays, "{page}");
+    }
+    assert_eq!(nattch(id), 0);
+    assert_eq!(fails(try_detach(memory)), libc::EINVAL);
+}
+
+fn what_is_mapped_over_its_first_page_outlives_it() {
+    let id = private(3 * 4096);
+    let memory = attach(id);
+    map_over(memory, 1);
+    detach(memory);
+    // SAFETY: as above.
+    assert_eq!(unsafe { memory.read() }, 5);
+    assert!(!is_mapped(memory.wrapping_add(4096)));
+    assert_eq!(nattch(id), 0);
+}
+
+fn a_child_has_what_is_mapped_inside_an_attachment() {
+    let id = private(3 * 4096);
+    let memory = attach(id);
+    let other = map_over(memory.wrapping_add(4096), 1);
+    let child = fork_child(|| {
+        // SAFETY: the segment, and what is mapped inside, are the child's, too.
+        unsafe {
+            memory.write(7);
+            assert_eq!(other.read(), 5);
+            detach(memory);
+            assert_eq!(other.read(), 5);
+        }
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    // SAFETY: the segment is attached.
+    assert_eq!(unsafe { memory.read() }, 7);
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(nattch(id), 0);
+}
+
+fn what_a_child_shares_counts_until_both_have_detached_it() {
+    let id = private(3 * 4096);
+    let memory = attach(id);
+    map_over(memory.wrapping_add(4096), 1);
+    let child = fork_and_pause(|| {});
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(nattch(id), 1, "the child has it");
+    backend::remove(id).unwrap();
+    assert_eq!(nattch(id), 1, "removed, and the child has it");
+    kill(child);
+    assert_eq!(fails(backend::stat(id)), libc::EINVAL);
+}
+
+fn protect(memory: *mut u8, pages: usize, protection: i32) {
+    // SAFETY: the memory is used as it is protected.
+    assert_eq!(
+        unsafe { libc::mprotect(memory.cast(), pages * 4096, protection) },
+        0
+    );
+}
+
+fn parts_of_other_protection_are_detached() {
+    let id = private(4 * 4096);
+    let memory = attach(id);
+    protect(memory.wrapping_add(4096), 1, libc::PROT_NONE);
+    protect(memory.wrapping_add(2 * 4096), 1, libc::PROT_READ);
+    assert_eq!(nattch(id), 1);
+    let child = fork_and_pause(|| assert_eq!(nattch(id), 2));
+    kill(child);
+    detach(memory);
+    for page in 0..4 {
+        assert!(!is_mapped(memory.wrapping_add(page * 4096)), "{page}");
+    }
+    assert_eq!(nattch(id), 0);
+}
+
+fn an_attachment_without_access_is_found_and_detached() {
+    let id = private(4096);
+    let memory = attach(id);
+    protect(memory, 1, libc::PROT_NONE);
+    let found = sys::attached_at(memory as usize).unwrap();
+    assert_eq!(found.map(|mapping| mapping.id), Some(id));
+    detach(memory);
+    assert!(!is_mapped(memory));
+}
+
+/// Attaches a segment where more is free behind it, which neither the kernel nor libc uses by itself.
+fn attach_with_room(id: i32) -> *mut u8 {
+    let address = ptr::without_provenance(0x1000_0000_0000);
+    // SAFETY: nothing is replaced.
+    unsafe { backend::attach(id, address, 0) }.unwrap().cast()
+}
+
+fn what_is_free_behind_an_attachment_stays_free() {
+    let room = attach_with_room(private(2 * 4096));
+    let child = fork_child(|| i32::from(is_mapped(room.wrapping_add(2 * 4096))));
+    assert_eq!(status_of(child), 0);
+    assert!(!is_mapped(room.wrapping_add(2 * 4096)));
+    detach(room);
+    for page in 0..8 {
+        assert!(!is_mapped(room.wrapping_add(page * 4096)), "{page}");
+    }
+}
+
+fn parts_are_detached_where_others_end_behind_it() {
+    let room = attach_with_room(private(2 * 4096));
+    let behind = map_over(room.wrapping_add(4096), 4);
+    detach(room);
+    assert!(!is_mapped(room));
+    // SAFETY: it is mapped, or the test ends here.
+    assert_eq!(unsafe { behind.read() }, 5);
+    assert!(is_mapped(behind.wrapping_add(3 * 4096)));
+}
