@@ -40,6 +40,7 @@ pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
         "look" => look,
         "ctl" => other_command,
         "fill" => fill,
+        "churn" => churn,
         _ => return None,
     };
     let said = call(actor, words);
@@ -333,6 +334,18 @@ fn without_buffer(actor: &Actor, words: &[&str], command: c_int) -> Said {
 /// `rm ID`.
 fn remove(actor: &Actor, words: &[&str]) -> Said {
     without_buffer(actor, words, libc::IPC_RMID)
+}
+
+/// `churn COUNT`: creates and removes so many segments, one after the other.
+fn churn(actor: &Actor, words: &[&str]) -> Said {
+    for _ in 0..number(words.first().unwrap_or(&""))? {
+        let said = get(actor, &["private", "1", "600"])?;
+        let removed = remove(actor, &[said.trim_start_matches("ok !")])?;
+        if removed != "ok 0" {
+            return Ok(removed);
+        }
+    }
+    Ok("ok".to_owned())
 }
 
 /// `lock ID`.

@@ -16,7 +16,7 @@ tasks! {
 }
 
 /// Runs a child to its n-th stop at a system call, and kills it there. Returns false if it has ended before.
-fn kill_at(n: usize, act: &dyn Fn()) -> bool {
+pub fn kill_at(n: usize, act: &dyn Fn()) -> bool {
     // SAFETY: this process has one thread that uses the library.
     let child = unsafe { libc::fork() };
     if child == 0 {

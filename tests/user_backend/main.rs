@@ -28,6 +28,7 @@ mod hostile;
 mod killed;
 mod namespace;
 mod parts;
+mod pending;
 mod places;
 mod selection;
 
@@ -41,6 +42,7 @@ fn helper_process() {
         hostile::TASKS,
         killed::TASKS,
         parts::TASKS,
+        pending::TASKS,
         places::TASKS,
         selection::TASKS,
     ];

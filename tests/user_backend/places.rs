@@ -15,6 +15,7 @@ tasks! {
     a_child_in_a_chroot_detaches_without_harm
     a_child_of_another_user_detaches_without_harm
     a_fork_in_a_chroot_shares_the_attachments
+    a_last_detach_in_a_chroot_leaves_no_file
     a_directory_that_is_removed_is_made_anew
     a_process_without_descriptors_gets_an_error
     a_process_without_address_space_gets_an_error
@@ -86,6 +87,22 @@ fn a_fork_in_a_chroot_shares_the_attachments() {
     assert_eq!(status_of(child), 0);
     assert_eq!(nattch(id), 0);
     backend::remove(id).unwrap();
+}
+
+fn a_last_detach_in_a_chroot_leaves_no_file() {
+    needs!(ROOT);
+    let id = private(100);
+    let child = fork_child(|| {
+        let memory = attach(id);
+        backend::remove(id).unwrap();
+        change_root();
+        detach(memory);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    // The child could not remove it.
+    backend::remove(private(1)).unwrap();
+    assert_eq!(files(directory().as_ref()), ["table"]);
 }
 
 fn a_directory_that_is_removed_is_made_anew() {

@@ -73,7 +73,8 @@ fn read(buffer: *const c_void) -> Result<libc::shmid_ds, Errno> {
 }
 
 fn limits() -> Result<(c_int, Limits), Errno> {
-    let session = Session::begin(true)?;
+    let mut session = Session::begin(true)?;
+    session.sweep(u32::MAX);
     let limits = session.limits;
     let result = Limits {
         shmmax: limits.shmmax as c_ulong,
@@ -226,10 +227,16 @@ fn lock(id: c_int, command: c_int) -> Result<c_int, Errno> {
         entry.mode.fetch_and(!SHM_LOCKED, Relaxed);
     } else if !is_locked {
         let user = sys::effective_user();
-        let sum = locked_by(&session, user).saturating_add(entry.pages());
-        let sum = sum.saturating_mul(sys::page_size() as u64);
-        if !may_lock && sum > limit {
-            return Err(Errno(libc::ENOMEM));
+        let fits = |session: &Session| {
+            let pages = locked_by(session, user).saturating_add(entry.pages());
+            pages.saturating_mul(sys::page_size() as u64) <= limit
+        };
+        if !may_lock && !fits(&session) {
+            // What only the dead had attached does not count.
+            session.sweep(u32::MAX);
+            if !fits(&session) {
+                return Err(Errno(libc::ENOMEM));
+            }
         }
         entry.locker.store(user, Relaxed);
         entry.mode.fetch_or(SHM_LOCKED, Relaxed);

@@ -56,7 +56,7 @@
 //!   in the parent is not inherited. One inside of which the program has mapped other memory is shared, as above.
 //! - What the kernel notes when a process ends (`shm_lpid`, `shm_dtime`, and destroying a removed segment), the next
 //!   process that looks notes: `shm_dtime` is then that time, and the memory stays until then. Each shmget that creates
-//!   looks at two removed segments, and SHM_INFO and IPC_STAT look at all that they concern.
+//!   looks at two removed segments, and SHM_INFO, IPC_INFO and IPC_STAT look at all that they concern.
 //! - A process of another PID namespace reads the ids of processes as 0, also in a child namespace.
 //! - Space is reserved when a segment is created: `SHM_INFO` counts all pages as resident, `SHM_NORESERVE` has no effect,
 //!   and a file system that is full gives `ENOSPC`.

@@ -6,7 +6,7 @@
 
 use super::{
     layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, LIVE},
-    records,
+    open, records,
     session::Session,
     table::Table,
 };
@@ -143,7 +143,8 @@ impl Session {
         let directory = self.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
         let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
         match sys::unlink(path.as_c_str()) {
-            Err(Errno(libc::ENOENT)) => Ok(()),
+            // But in another root directory, it is still where the table is.
+            Err(Errno(libc::ENOENT)) if open::is_current(self) => Ok(()),
             result => result,
         }
     }
