@@ -31,6 +31,7 @@ mod parts;
 mod pending;
 mod places;
 mod selection;
+mod sharing;
 
 use support::{do_task, say};
 
@@ -45,6 +46,7 @@ fn helper_process() {
         pending::TASKS,
         places::TASKS,
         selection::TASKS,
+        sharing::TASKS,
     ];
     do_task(&tasks.concat());
     say("done");

@@ -1,0 +1,158 @@
+//! A directory that several users share: file permissions keep them apart.
+
+use crate::{
+    namespace::*,
+    needs,
+    support::{fork_child, status_of},
+};
+use shmkey_core::backend::{self, SHM_DEST};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::ErrorKind,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    ptr,
+};
+
+tasks! {
+    two_users_find_and_attach_each_others_segments
+    only_its_creator_removes_a_segment
+    file_permissions_keep_other_users_out
+    a_user_outside_of_the_group_cannot_enter
+    what_another_user_has_detached_last_its_creator_collects
+}
+
+/// Two users, and the groups that they are in.
+const ONE: u32 = 1001;
+const OTHER: u32 = 1002;
+
+fn directory() -> PathBuf {
+    std::env::var_os("SHMKEY_DIR").unwrap().into()
+}
+
+/// Lets other users make files in the directory.
+fn share(mode: u32) {
+    fs::set_permissions(directory(), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn become_user(user: u32) {
+    // SAFETY: changes this process, which has one thread.
+    unsafe {
+        assert_eq!(libc::setgroups(0, ptr::null()), 0);
+        assert_eq!(libc::setgid(user), 0);
+        assert_eq!(libc::setuid(user), 0);
+    }
+}
+
+/// Has a child do something as a user, to its end.
+#[track_caller]
+fn as_user(user: u32, act: impl FnOnce()) {
+    let child = fork_child(|| {
+        become_user(user);
+        act();
+        0
+    });
+    assert_eq!(status_of(child), 0);
+}
+
+fn two_users_find_and_attach_each_others_segments() {
+    needs!(ROOT);
+    share(0o1777);
+    // SAFETY: the segments are attached where these bytes are read and written.
+    as_user(ONE, || unsafe {
+        attach(get(7, 100, CREATE | 0o666).unwrap()).write(1);
+    });
+    as_user(OTHER, || {
+        let id = get(7, 100, 0o600).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { attach(id).read() }, 1);
+        assert_eq!((stat(id).shm_perm.cuid, nattch(id)), (ONE, 1));
+        get(8, 100, CREATE | 0o666).unwrap();
+    });
+    as_user(ONE, || {
+        detach(attach(get(8, 100, 0o600).unwrap()));
+        assert_eq!(backend::usage().unwrap().1.used_ids, 2);
+    });
+    let table = fs::metadata(directory().join("table")).unwrap();
+    assert_eq!((table.uid(), table.mode() & 0o777), (ONE, 0o666));
+}
+
+fn only_its_creator_removes_a_segment() {
+    needs!(ROOT);
+    share(0o1777);
+    as_user(ONE, || _ = get(7, 100, CREATE | 0o666).unwrap());
+    let file = directory().join("s.0");
+    as_user(OTHER, || {
+        let id = get(7, 100, 0o600).unwrap();
+        assert_eq!(fails(backend::remove(id)), libc::EPERM);
+        let refused = fs::remove_file(&file).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+        assert!(fs::rename(&file, directory().join("s.9")).is_err());
+    });
+    as_user(ONE, || backend::remove(get(7, 100, 0).unwrap()).unwrap());
+    assert_eq!(files(&directory()), ["table"]);
+}
+
+fn file_permissions_keep_other_users_out() {
+    needs!(ROOT);
+    share(0o1777);
+    as_user(ONE, || _ = get(7, 100, CREATE | 0o600).unwrap());
+    as_user(ONE, || _ = get(8, 100, CREATE | 0o644).unwrap());
+    as_user(OTHER, || {
+        let may_open = |id, is_written| {
+            let file = directory().join(format!("s.{id}"));
+            let opened = OpenOptions::new().read(true).write(is_written).open(file);
+            opened.map_err(|error| assert_eq!(error.kind(), ErrorKind::PermissionDenied))
+        };
+        assert!(may_open(0, false).is_err() && may_open(0, true).is_err());
+        assert!(may_open(1, false).is_ok() && may_open(1, true).is_err());
+        assert_eq!(fails(get(7, 100, 0o600)), libc::EACCES);
+        assert_eq!(fails(try_attach(0, 0)), libc::EACCES);
+        assert_eq!(fails(backend::stat(0)), libc::EACCES);
+        assert_eq!(fails(try_attach(1, 0)), libc::EACCES);
+        detach(try_attach(1, libc::SHM_RDONLY).unwrap());
+    });
+}
+
+fn a_user_outside_of_the_group_cannot_enter() {
+    needs!(ROOT);
+    chown(directory(), None, Some(ONE)).unwrap();
+    share(0o1770);
+    as_user(ONE, || detach(attach(get(7, 100, CREATE | 0o666).unwrap())));
+    as_user(OTHER, || {
+        assert_eq!(fails(get(7, 100, 0)), libc::EACCES);
+        assert_eq!(fails(try_attach(0, 0)), libc::EACCES);
+        assert!(File::open(directory().join("table")).is_err());
+    });
+    let table = fs::metadata(directory().join("table")).unwrap();
+    assert_eq!((table.gid(), table.mode() & 0o777), (ONE, 0o660));
+}
+
+fn what_another_user_has_detached_last_its_creator_collects() {
+    needs!(ROOT);
+    share(0o1777);
+    let one = fork_and_pause(|| {
+        become_user(ONE);
+        attach(get(7, 100, CREATE | 0o666).unwrap());
+        backend::remove(0).unwrap();
+    });
+    wait_until("it is removed", || {
+        backend::stat(0).is_ok_and(|record| u32::from(record.shm_perm.mode) & SHM_DEST != 0)
+    });
+    let other = fork_child(|| {
+        become_user(OTHER);
+        let memory = attach(0);
+        wait_until("the creator has died", || nattch(0) == 1);
+        detach(memory);
+        assert_eq!(fails(backend::stat(0)), libc::EINVAL);
+        0
+    });
+    wait_until("both have attached it", || nattch(0) == 2);
+    kill(one);
+    assert_eq!(status_of(other), 0);
+    // Only the file's owner and root may remove it.
+    let is_there = || Path::exists(&directory().join("s.0"));
+    assert!(is_there());
+    as_user(ONE, || _ = private(1));
+    assert!(!is_there());
+}
