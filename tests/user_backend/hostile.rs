@@ -23,6 +23,7 @@ tasks! {
     a_short_segment_is_refused
     a_lock_held_by_nobody_is_taken_over
     a_table_that_was_truncated_is_not_touched
+    a_table_full_of_removed_segments_does_not_hold_up_a_call
     ;
     create_and_say
 }
@@ -275,4 +276,39 @@ fn a_table_that_was_truncated_is_not_touched() {
     detach(memory);
     assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);
     assert_eq!(fails(get(5, 100, CREATE | 0o600)), libc::EINVAL);
+}
+
+/// Fills the table with copies of its first segment in one ring, each with a chain of copies of the first attachment, as
+/// many as there can be.
+fn fill(table: &File) {
+    let (count, most) = (1_u32 << 15, 1_u32 << 17);
+    let (entries_at, records_at) = (192 << 10, (192 << 10) + (4 << 20));
+    let (mut entry, mut record) = ([0; 128], [0; 64]);
+    table.read_exact_at(&mut entry, entries_at).unwrap();
+    table.read_exact_at(&mut record, records_at).unwrap();
+    let (mut entries, mut records) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let [before, behind] = [count - 1, 1].map(|step| (index + step) % count + 1);
+        entry[108..112].copy_from_slice(&before.to_ne_bytes());
+        entry[112..116].copy_from_slice(&behind.to_ne_bytes());
+        entries.extend_from_slice(&entry);
+    }
+    for next in 2..most + 2 {
+        record[24..28].copy_from_slice(&(next % (most + 1)).to_ne_bytes());
+        records.extend_from_slice(&record);
+    }
+    table.write_all_at(&records, records_at).unwrap();
+    table.write_all_at(&entries, entries_at).unwrap();
+    for (offset, number) in [(216, count), (220, most), (236, most)] {
+        table.write_all_at(&number.to_ne_bytes(), offset).unwrap();
+    }
+}
+
+/// To look at all attachments of all segments would take half an hour.
+fn a_table_full_of_removed_segments_does_not_hold_up_a_call() {
+    let id = private(100);
+    attach(id);
+    backend::remove(id).unwrap();
+    fill(&table());
+    backend::usage().unwrap();
 }

@@ -10,8 +10,14 @@ use super::{
     session::Session,
     table::Table,
 };
-use crate::sys::{self, Errno};
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use crate::sys::{self, Errno, Instant};
+use core::{
+    sync::atomic::Ordering::{Relaxed, Release},
+    time::Duration,
+};
+
+/// How long a call looks at what is left.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Table {
     /// Puts an entry into the ring, if it is not in it.
@@ -73,13 +79,14 @@ impl Session {
     pub(super) fn sweep(&mut self, most: u32) {
         let table = self.table;
         let header = table.header();
-        let mut first_left = None;
+        let (start, mut first_left) = (Instant::now(), None);
         for _ in 0..most.min(ENTRIES) {
             let Some(index) = header.pending.load(Relaxed).checked_sub(1) else {
                 return;
             };
-            if first_left == Some(index) {
-                return; // once around
+            // Once around, or a table of so many attachments as only a hostile peer writes.
+            if first_left == Some(index) || start.elapsed() > PATIENCE {
+                return;
             }
             let Some(entry) = table.entry(index) else {
                 header.pending.store(0, Relaxed);
