@@ -96,7 +96,7 @@ fn what_a_child_shares_counts_until_both_have_detached_it() {
 }
 
 fn protect(memory: *mut u8, pages: usize, protection: i32) {
-    // SAFETY: the memory is used as it is protected.
+    // SAFETY: no access that the new protection forbids follows.
     assert_eq!(
         unsafe { libc::mprotect(memory.cast(), pages * 4096, protection) },
         0
