@@ -247,8 +247,11 @@ pub fn read_memory_of(pid: libc::c_int, from: usize, to: &mut [u8]) -> Result<us
 pub unsafe fn write_foreign(from: &[u8], to: *mut u8) -> Result<(), Errno> {
     let mut there = [0; Pipe::ROOM];
     let there = there.get_mut(..from.len()).ok_or(Errno(libc::EFAULT))?;
-    // Reading the old bytes and writing them back shows whether all of them are writable.
-    if read_foreign(to, there)? < there.len() {
+    if to.addr() % page_size() + from.len() <= page_size() {
+        // Either all of them are writable, or none.
+        there.copy_from_slice(from);
+    } else if read_foreign(to, there)? < there.len() {
+        // Writing the old bytes back shows whether all of them are writable.
         return Err(Errno(libc::EFAULT));
     }
     // SAFETY: the kernel reads `there`, and checks `to`, which is the caller's to write.

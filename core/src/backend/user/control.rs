@@ -3,7 +3,7 @@
 use super::{
     entries::index_of,
     layout::{Entry, LIVE},
-    records,
+    open, records,
     session::Session,
 };
 use crate::{
@@ -103,7 +103,8 @@ fn usage() -> Result<(c_int, Usage), Errno> {
 }
 
 fn stat(id: c_int, command: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
-    let mut session = Session::begin(true)?;
+    // A lookup does not look more often whether the table is still in its directory, either.
+    let mut session = Session::begin(!open::is_fresh())?;
     let table = session.table;
     // By index, whatever segment is there.
     let id = if command == libc::IPC_STAT {
