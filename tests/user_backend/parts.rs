@@ -97,10 +97,8 @@ fn what_a_child_shares_counts_until_both_have_detached_it() {
 
 fn protect(memory: *mut u8, pages: usize, protection: i32) {
     // SAFETY: no access that the new protection forbids follows.
-    assert_eq!(
-        unsafe { libc::mprotect(memory.cast(), pages * 4096, protection) },
-        0
-    );
+    let protected = unsafe { libc::mprotect(memory.cast(), pages * 4096, protection) };
+    assert_eq!(protected, 0);
 }
 
 fn parts_of_other_protection_are_detached() {

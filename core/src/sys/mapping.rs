@@ -95,7 +95,7 @@ pub unsafe fn move_mapping(
 }
 
 /// Returns whether one mapping has all of a range. False also if that is unknown.
-pub fn is_one_mapping(address: *mut c_void, len: usize) -> bool {
+pub fn is_one_mapping(address: usize, len: usize) -> bool {
     let resize = |from: usize, to: usize| {
         // SAFETY: the mapping stays where it is, and keeps what it has; no other mapping is replaced.
         check(unsafe { libc::syscall(libc::SYS_mremap, address, from, to, 0) })

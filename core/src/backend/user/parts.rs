@@ -11,7 +11,7 @@ use core::ffi::c_void;
 impl Attachment {
     /// Returns whether one mapping has its whole range. False also if that is unknown.
     fn is_one_mapping(&self) -> bool {
-        self.len <= sys::page_size() || sys::is_one_mapping(self.address as *mut c_void, self.len)
+        self.len <= sys::page_size() || sys::is_one_mapping(self.address, self.len)
     }
 
     /// Unmaps what is still of the segment if there is something else in its range. Returns false if nothing was done: it
