@@ -90,7 +90,7 @@ impl Mutex {
                     return self.acquired(is_dead);
                 }
             } else {
-                waiter.alive = owner(word);
+                waiter.live = owner(word);
                 let flags = waiter.flags(word);
                 if self.announce(word, flags) {
                     let kept = threads.keeps(owner(word));
@@ -129,7 +129,7 @@ impl Mutex {
         waiter.has_slept = true;
         waiter.has_napped = is_free;
         if waiter.sleep.has_expired() {
-            waiter.alive = 0;
+            waiter.live = 0;
         }
         in_time
     }
@@ -232,7 +232,7 @@ struct Waiter<'a> {
     /// Its last sleep was a nap.
     has_napped: bool,
     /// The owner that this thread has checked in this slice, and did not find dead; 0 if none.
-    alive: u64,
+    live: u64,
 }
 
 impl<'a> Waiter<'a> {
@@ -241,7 +241,7 @@ impl<'a> Waiter<'a> {
             sleep: Sleep::until(deadline),
             has_slept: false,
             has_napped: false,
-            alive: 0,
+            live: 0,
         }
     }
 
@@ -256,7 +256,7 @@ impl<'a> Waiter<'a> {
     fn finds_dead(&self, word: u64, threads: &impl Threads) -> bool {
         match owner(word) {
             0 => false,
-            owner if owner == self.alive => false,
+            owner if owner == self.live => false,
             owner if !self.has_slept => threads.seems_dead(owner),
             owner => self.sleep.has_expired() && threads.is_dead(owner),
         }
