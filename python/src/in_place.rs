@@ -48,16 +48,19 @@ impl Lent {
         }
     }
 
-    /// Ends the access by a call of C.
-    fn finish(
-        mut self,
-        py: Python<'_>,
+    /// Ends the access by a call of C. Does nothing if it has ended already.
+    fn end(
+        lease: &mut PyRefMut<'_, Lease>,
         call: impl FnOnce(&Calls, *mut c_void, &Part) -> c_int,
     ) -> PyResult<()> {
-        let stream = self.stream(py);
-        let (raw, _turn) = (stream.as_super().raw()?, self.side(&stream).enter_lent()?);
-        let ended = check(call(stream.calls, raw, &self.part).into());
-        self.is_over = ended.is_ok();
+        let py = lease.py();
+        let Some(mut lent) = lease.end::<Lent>(py)? else {
+            return Ok(());
+        };
+        let stream = lent.stream(py);
+        let (raw, _turn) = (stream.as_super().raw()?, lent.side(&stream).enter_lent()?);
+        let ended = check(call(stream.calls, raw, &lent.part).into());
+        lent.is_over = ended.is_ok();
         Ok(ended.map(drop)?)
     }
 }
@@ -95,11 +98,7 @@ impl Message {
     /// Raises BufferError while a view other than ``data`` exists, and shmkey.Overtaken if the sender has dropped the
     /// message: then the bytes that were read are arbitrary.
     fn release(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
+        Lent::end(slf.as_super(), |calls, raw, part| match part {
             Part::Message(message) => (calls.release)(raw, message),
             Part::Slot(_) => 0,
         })
@@ -134,11 +133,8 @@ impl Slot {
     ///
     /// Raises BufferError while a view other than ``data`` exists.
     fn commit(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let (py, len) = (slf.py(), slf.len);
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
+        let len = slf.len;
+        Lent::end(slf.as_super(), |calls, raw, part| match part {
             Part::Slot(slot) => (calls.commit)(raw, slot, len),
             Part::Message(_) => 0,
         })
@@ -148,11 +144,7 @@ impl Slot {
     ///
     /// Raises BufferError while a view other than ``data`` exists.
     fn abort(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
+        Lent::end(slf.as_super(), |calls, raw, part| match part {
             Part::Slot(slot) => (calls.abort)(raw, slot),
             Part::Message(_) => 0,
         })
