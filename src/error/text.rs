@@ -6,7 +6,7 @@ use super::{
     facts::write_timeout,
 };
 use crate::{
-    explain::{self, Bytes, Ownership, User},
+    explain::{Bytes, ModeDoubt, Ownership, User},
     sys::Errno,
 };
 use core::{
@@ -111,26 +111,8 @@ impl Explanation<'_> {
                 f,
                 "the first count {count} is larger than the largest, 2147483647"
             ),
-            Reason::Mode(mode) => {
-                f.write_str(
-                    "a process that creates an object reads and writes it: a mode of 0600 at least",
-                )?;
-                match explain::ModeDoubt::of(*mode) {
-                    Some(doubt) => write!(f, "; {doubt}"),
-                    None => Ok(()),
-                }
-            }
-            Reason::NoAccess(mode) => {
-                write!(
-                    f,
-                    "the mode {mode:04o} lets the owner of the new segment neither read nor write \
-                     it; give it a mode such as 0600, as in SHMKEY_CREATE | 0600"
-                )?;
-                match explain::ModeDoubt::of(*mode) {
-                    Some(doubt) if *mode != 0 => write!(f, "; {doubt}"),
-                    _ => Ok(()),
-                }
-            }
+            Reason::Mode(mode) => write_mode_of_object(f, *mode),
+            Reason::NoAccess(mode) => write_mode_of_segment(f, *mode),
             Reason::OtherOwner {
                 expected,
                 owner,
@@ -147,6 +129,28 @@ impl Explanation<'_> {
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
         }
+    }
+}
+
+/// Writes why no object has this mode.
+fn write_mode_of_object(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
+    f.write_str("a process that creates an object reads and writes it: a mode of 0600 at least")?;
+    match ModeDoubt::of(mode) {
+        Some(doubt) => write!(f, "; {doubt}"),
+        None => Ok(()),
+    }
+}
+
+/// Writes why no new segment has this mode.
+fn write_mode_of_segment(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
+    write!(
+        f,
+        "the mode {mode:04o} lets the owner of the new segment neither read nor write it; give it a mode such as \
+         0600, as in SHMKEY_CREATE | 0600"
+    )?;
+    match ModeDoubt::of(mode) {
+        Some(doubt) if mode != 0 => write!(f, "; {doubt}"),
+        _ => Ok(()),
     }
 }
 
