@@ -32,7 +32,7 @@
 //! | `pending` | segments that may have to be destroyed |
 //! | `lock`, `repair` | the table's lock; what a dead holder leaves |
 //! | `holding` | which file is locked; overlayfs |
-//! | `fork` | children |
+//! | `fork`, `mark` | children; those that ran no handlers |
 //!
 //! # Hostile files
 //!
@@ -76,6 +76,7 @@ mod holding;
 mod layout;
 mod limits;
 mod lock;
+mod mark;
 mod open;
 mod path;
 mod pending;

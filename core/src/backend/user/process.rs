@@ -105,7 +105,7 @@ pub(super) struct Own {
 impl Own {
     /// Blocks signals, and waits for the lock. Each holder releases it soon.
     pub(super) fn lock() -> Own {
-        super::fork::watch();
+        super::mark::watch();
         let mask = sys::block_signals();
         acquire(&PROCESS.lock);
         Own { mask }
