@@ -46,6 +46,8 @@
 //!
 //! # What differs from the kernel
 //!
+//! `tests/conformance/documented.txt` has every known case, and docs/backends.md lists them for users. The main ones:
+//!
 //! - A child shares its parent's attachments if it was made by a bare `clone`, or if its parent could not open the
 //!   segment's file when it forked (after `chroot`, or as another user). Such an attachment counts once, until both
 //!   have detached it.
