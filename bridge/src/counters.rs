@@ -1,4 +1,4 @@
-//! Counters of each object, as Prometheus text and as a table.
+//! The counters of each object, as Prometheus text and as a table.
 
 use crate::lock;
 use std::{
@@ -9,35 +9,35 @@ use std::{
     },
 };
 
-/// The counters of an object. Relaxed everywhere: a number that is a moment old is as good.
+/// The counters of an object. All accesses are relaxed: no other data depends on a counter.
 #[derive(Debug, Default)]
 pub struct Counters {
     direction: &'static str,
     name: String,
-    /// Messages that were carried.
+    /// Messages that were taken from the object, or delivered into it.
     pub messages: AtomicU64,
-    /// Their bytes.
+    /// The bytes of these messages.
     pub bytes: AtomicU64,
-    /// Messages that were lost: by a lossy object, or because the other side no longer has them.
+    /// Messages that a lossy object has dropped, or that the other side no longer has.
     pub lost: AtomicU64,
-    /// Messages that were dropped because the network was full.
+    /// Messages that were dropped because of `--when-full shed`.
     pub shed: AtomicU64,
     /// Packets that were sent again.
     pub resent: AtomicU64,
-    /// Packets that were refused as malformed.
+    /// Packets that were refused.
     pub refused: AtomicU64,
-    /// Bridges that were refused because their object differs, or that refused this one.
+    /// Refusals of the object, by this bridge or by one on the other side.
     pub mismatches: AtomicU64,
-    /// Messages that are under way: taken here and not delivered there, or arrived here and not delivered.
+    /// Messages that were taken here and are not yet delivered there, or have arrived here and are not yet delivered.
     pub lag: AtomicU64,
-    /// The bytes that wait here.
+    /// The bytes that wait on this machine.
     pub waiting_bytes: AtomicU64,
-    /// The bridges on the other side.
+    /// The number of bridges on the other side.
     pub peers: AtomicU64,
 }
 
 impl Counters {
-    /// Counts messages that were carried, and their bytes.
+    /// Counts messages that were taken or delivered, and their bytes.
     pub fn add_messages(&self, messages: usize, bytes: usize) {
         self.messages.fetch_add(messages as u64, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
@@ -64,7 +64,7 @@ impl Counters {
 pub struct AllCounters(Arc<Mutex<Vec<Arc<Counters>>>>);
 
 impl AllCounters {
-    /// Adds counters of an object.
+    /// Adds counters for an object.
     #[must_use]
     pub fn add(&self, direction: &'static str, name: &str) -> Arc<Counters> {
         let counters = Arc::new(Counters {
@@ -122,7 +122,7 @@ impl AllCounters {
     }
 }
 
-/// Returns the value of a label.
+/// Returns a name as the value of a label.
 fn escaped(name: &str) -> String {
     name.replace('\\', "\\\\")
         .replace('"', "\\\"")

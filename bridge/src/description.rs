@@ -1,4 +1,5 @@
-//! What an object is: read from its segment, sent with every offer, and compared on the other machine.
+//! The description of an object, which is read from its segment, sent with every offer, and compared on the other
+//! machine.
 
 use crate::{Failure, wire::u64_at};
 use shmkey::{ErrorKind, Key, Segment};
@@ -8,13 +9,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Its posts are carried: a count.
+    /// Its posts are carried.
     Semaphore = 2,
-    /// Its newest value is.
+    /// Its newest value is carried.
     Latest = 3,
-    /// Its messages are, to one other machine.
+    /// Its messages are carried to one other machine.
     Ring = 4,
-    /// Its messages are, to all that subscribe.
+    /// Its messages are carried to all machines that subscribe.
     Broadcast = 5,
 }
 
@@ -24,7 +25,7 @@ impl Kind {
         all.into_iter().find(|&kind| kind as u32 == number)
     }
 
-    /// Returns whether one subscribing bridge at a time gets what the object has.
+    /// Returns whether only one subscribing bridge at a time gets the object's messages.
     #[must_use]
     pub fn is_for_one(self) -> bool {
         matches!(self, Kind::Semaphore | Kind::Ring)
@@ -42,7 +43,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What an object is. Two machines share one only if all of this is the same on both.
+/// The description of an object. An object is carried only if all of this is the same on both machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The kind of the object.
@@ -63,19 +64,20 @@ pub struct Description {
     pub layout: String,
 }
 
-/// The order of bytes of this machine.
+/// The byte order of this machine.
 const ORDER: u8 = if cfg!(target_endian = "big") { 2 } else { 1 };
-/// The bytes of the header that are read.
+/// How many bytes of an object's header are read.
 const HEADER: usize = 512;
 const READY: u32 = 2;
 /// The length of a description in a packet, without the layout's name.
 const FIXED: usize = 40;
 
 impl Description {
-    /// Reads the description of the object with this name; `None` if there is none yet.
+    /// Reads the description of the object with this name. Returns `None` if it does not exist or is not ready yet.
     ///
     /// # Errors
-    /// If the segment with the name's key cannot be read, holds something else, or an object that is not carried.
+    /// If the segment with the name's key cannot be read, holds no object or one of another name, or if the object is
+    /// of a kind that is not carried.
     pub fn of(name: &str) -> Result<Option<Description>, Failure> {
         let key = Key::from_name(name)?;
         let memory = match Segment::open(key).and_then(|segment| segment.attach_read_only()) {
@@ -128,7 +130,8 @@ impl Description {
         }
     }
 
-    /// Returns whether a sender of the object never waits: a ring that drops the oldest messages, a lossy broadcast.
+    /// Returns whether a sender of the object never waits, as for a ring that drops the oldest messages, a lossy
+    /// broadcast, or a latest value.
     #[must_use]
     pub fn is_lossy(&self) -> bool {
         match self.kind {
@@ -139,12 +142,12 @@ impl Description {
         }
     }
 
-    /// Returns the length of the longest message of a stream of this object in bytes.
+    /// Returns an upper bound of the length of a message of this object, in bytes.
     #[must_use]
     pub fn longest(&self) -> u64 {
         match self.kind {
             Kind::Ring | Kind::Broadcast => self.capacity,
-            // Its version and its value.
+            // A message is a version and a value.
             Kind::Latest => 8 + u64::from(self.options),
             Kind::Semaphore => 0,
         }
@@ -227,14 +230,14 @@ fn kind(name: &str, number: u32) -> Result<Kind, Failure> {
         6 => "reader-writer lock",
         7 => "condition variable",
         _ => {
-            let text = format!("{name:?} is no object that this version knows");
+            let text = format!("{name:?} is an object of a kind that this version does not know");
             return Kind::of(number).ok_or(Failure(text));
         }
     };
     Err(Failure(format!(
         "{name:?} is a {lock}, and locks are not carried: while the link is cut, no machine can know whether the other \
          one still holds it, so both would have to wait forever or both would get it. Carry the value that it protects \
-         as a latest value, or send changes of it through a ring to the machine that has it."
+         as a latest value, or send changes to it through a ring to the machine that has it."
     )))
 }
 
@@ -242,7 +245,7 @@ fn word(header: &[u8; HEADER], at: usize) -> u32 {
     u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
-/// Returns a number that is in this machine's byte order.
+/// Returns the number at an offset, which is in this machine's byte order.
 fn native(header: &[u8; HEADER], at: usize) -> u64 {
     u64::from_ne_bytes(u64_at(header, at).to_le_bytes())
 }

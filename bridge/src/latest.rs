@@ -1,4 +1,4 @@
-//! A latest value whose size is known only at run time: the library's functions for C.
+//! A latest value whose size is known only at run time, by the library's functions for C.
 
 use crate::Failure;
 use shmkey::{
@@ -16,16 +16,16 @@ use std::{
 
 /// An open latest value.
 pub struct Latest {
-    /// Open until this is dropped.
+    /// The handle, which is open until this is dropped.
     raw: *mut shm_latest,
     size: usize,
 }
 
-// SAFETY: the functions may be called by any thread, and `&mut self` lets one at a time publish.
+// SAFETY: any thread may call the functions, and `&mut self` excludes two threads that publish at the same time.
 unsafe impl Send for Latest {}
 
 impl Latest {
-    /// Opens a latest value of this size; creates it with this mode, if there is one.
+    /// Opens a latest value of this size. With a mode, creates it if it does not exist.
     ///
     /// # Errors
     /// Those of `shm_latest_open`.
@@ -37,7 +37,7 @@ impl Latest {
     ) -> Result<Latest, Failure> {
         let no_nul = |_| {
             Failure(format!(
-                "the name {name:?} or its layout {layout:?} has a NUL"
+                "the name {name:?} or the layout {layout:?} contains a NUL byte"
             ))
         };
         let (name, layout) = (
@@ -66,7 +66,7 @@ impl Latest {
     pub fn publish(&mut self, value: &[u8]) -> Result<(), Failure> {
         if value.len() != self.size {
             return Err(Failure(format!(
-                "a value of {} bytes, not {}",
+                "a value has {} bytes instead of {}",
                 value.len(),
                 self.size
             )));
@@ -78,7 +78,8 @@ impl Latest {
         }
     }
 
-    /// Waits for a value whose version is not `seen`, and copies it. Returns its version; `None` after the timeout.
+    /// Waits for a value whose version is not `seen`, and copies it. Returns its version; `None` after the timeout,
+    /// or if a signal handler has interrupted the wait.
     ///
     /// # Errors
     /// If the object is damaged.
@@ -122,7 +123,7 @@ impl Latest {
 impl Drop for Latest {
     fn drop(&mut self) {
         let raw = std::mem::replace(&mut self.raw, ptr::null_mut());
-        // SAFETY: it was open until now, and nothing uses it from here on.
+        // SAFETY: the handle was open until now, and no code uses it from here on.
         unsafe { shm_latest_close(raw) }
     }
 }
@@ -133,7 +134,7 @@ fn last_failure() -> Failure {
     Failure(text.to_string_lossy().into_owned())
 }
 
-/// Returns whether an error of the library only means that there is nothing, or no room, now.
+/// Returns whether a later attempt may succeed after this kind of error: there is no message, no room or no peer now.
 #[must_use]
 pub fn is_only_late(kind: ErrorKind) -> bool {
     use ErrorKind::{Cancelled, Closed, Interrupted, PeerDied, TimedOut, WouldBlock};

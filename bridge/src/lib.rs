@@ -3,19 +3,19 @@
 //! ```text
 //!   processes ──▶ object ──▶ outgoing ──▶ Zenoh ═══ network ═══ Zenoh ──▶ incoming ──▶ object ──▶ processes
 //!                              ▲                                            │
-//!                              └──────────── what is delivered ◀────────────┘
+//!                              └──────────── acknowledgements ◀─────────────┘
 //! ```
 //!
-//! | module | what |
+//! | module | task |
 //! |---|---|
-//! | `options` | the command line |
-//! | `network` | the session with Zenoh, and the keys of objects |
-//! | `description` | what an object is, so that both machines have the same |
-//! | `wire` | packets |
-//! | `outgoing` | an object that is published |
-//! | `incoming` | an object that is subscribed to |
-//! | `latest` | a latest value whose size is known only at run time |
-//! | `counters`, `status` | what the bridge counts, and how it is read |
+//! | `options` | reads the command line |
+//! | `network` | opens the session with Zenoh, and names the keys of objects |
+//! | `description` | describes an object, so that two machines can compare theirs |
+//! | `wire` | writes and reads packets |
+//! | `outgoing` | publishes an object |
+//! | `incoming` | subscribes to an object |
+//! | `latest` | opens a latest value whose size is known only at run time |
+//! | `counters`, `status` | count, and serve the counters |
 
 pub mod counters;
 pub mod description;
@@ -33,12 +33,12 @@ use std::{
     time::Duration,
 };
 
-/// How often bridges tell each other that they live.
+/// How often bridges show each other that they are live.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// The longest wait of a thread that must also notice other things.
+/// The longest wait of a thread that also has to check for a stop or a heartbeat.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Why something failed, as a sentence.
+/// The reason for a failure, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(pub String);
 
@@ -60,8 +60,8 @@ macro_rules! from_errors {
 
 from_errors!(shmkey::Error, zenoh::Error, io::Error, lexopt::Error);
 
-/// Locks a mutex. A thread that panicked while it held the lock has reported that; what the lock protects is still
-/// valid after each statement.
+/// Locks a mutex, even if a thread has panicked while it held it: the data of this program's mutexes are valid after
+/// each statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The program `shmkey-bridge`: see `--help`.
+//! The program `shmkey-bridge`. Its options: `--help`.
 
 use shmkey_bridge::{
     Failure, incoming::Incoming, network::Network, options::Options, outgoing::Outgoing, status,
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Carries objects until a signal. Returns whether all that was taken from them was delivered.
+/// Carries objects until SIGTERM or SIGINT. Returns whether all messages that were taken from them were delivered.
 fn run(options: &Options) -> Result<bool, Failure> {
     if let Some(text) = &options.text {
         print!("{text}");
@@ -35,7 +35,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
         print!("{}", status::read(address)?);
         return Ok(true);
     }
-    // Before there are other threads, which could get a signal that ends the process.
+    // First of all: without these handlers, a signal ends the process at once.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -62,7 +62,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
 
     let signal = signals.forever().next();
-    info!(signal, "ending: delivering what was taken");
+    info!(signal, "ending; delivering the messages that were taken");
     outgoing.iter().for_each(Outgoing::begin_end);
     incoming.into_iter().for_each(Incoming::end);
     let all = outgoing

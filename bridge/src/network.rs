@@ -1,11 +1,12 @@
 //! The session with Zenoh, and the keys of objects.
 //!
-//! | key | who puts packets there |
+//! | key | packets |
 //! |---|---|
-//! | `shmkey/1/NAME/from/INSTANCE` | the publishing bridge with this instance: offers and messages |
-//! | `shmkey/1/NAME/to/INSTANCE` | bridges that subscribe: what they want of it, and have delivered |
+//! | `shmkey/1/NAME/from/INSTANCE` | offers and messages of the publishing bridge with this instance |
+//! | `shmkey/1/NAME/to/INSTANCE` | requests and acknowledgements to that bridge, from bridges that subscribe |
 //!
-//! So access control by Zenoh's configuration can allow a machine to publish an object, to subscribe to it, or neither.
+//! So the access control in Zenoh's configuration can allow a machine to publish an object, to subscribe to it, or
+//! neither.
 //! In NAME, each byte other than an ASCII letter, digit, `-`, `_` or `.` is written as `%` and two hexadecimal digits.
 
 use crate::{Failure, counters::AllCounters, options::Options};
@@ -20,7 +21,7 @@ use zenoh::{
     sample::Locality,
 };
 
-/// The session with Zenoh, and what the bridge says of itself.
+/// The session with Zenoh, and how this bridge identifies itself.
 #[derive(Clone)]
 pub struct Network {
     session: Session,
@@ -32,23 +33,23 @@ pub struct Network {
     pub counters: AllCounters,
 }
 
-/// A key under which to put packets.
+/// A key under which this bridge puts packets.
 pub struct Channel {
     publisher: Publisher<'static>,
-    /// Of the packets that come back.
+    /// The subscription to the packets that come back.
     _answers: Option<Subscription>,
 }
 
-/// A subscription, which ends when it is dropped.
+/// A subscription to packets, which ends when it is dropped.
 pub struct Subscription {
     _subscriber: Subscriber<()>,
 }
 
 impl Network {
-    /// Opens a session. It connects, and connects again after each failure, by itself.
+    /// Opens a session, which connects in the background, and reconnects after each failure.
     ///
     /// # Errors
-    /// If the configuration is wrong, or an address to listen at is not free.
+    /// If the configuration is wrong, or an address to listen at is in use.
     pub fn open(options: &Options) -> Result<Network, Failure> {
         let config = config(options)?;
         let session = zenoh::open(config).wait()?;
@@ -61,7 +62,8 @@ impl Network {
         })
     }
 
-    /// Returns the channel of an object that this bridge publishes. The answers go to a closure, in threads of Zenoh.
+    /// Returns the channel of an object that this bridge publishes. Threads of Zenoh call `answer` with each packet
+    /// that comes back.
     ///
     /// # Errors
     /// Those of Zenoh.
@@ -88,8 +90,8 @@ impl Network {
         self.channel(key(name, "to", instance)?, None)
     }
 
-    /// Subscribes to what other bridges publish under this name. Packets go to a closure, in threads of Zenoh, with the
-    /// instance that their key names.
+    /// Subscribes to what other bridges publish under this name. Threads of Zenoh call `take` with each packet, and
+    /// with the instance in its key.
     ///
     /// # Errors
     /// Those of Zenoh.
@@ -114,13 +116,14 @@ impl Network {
     /// Ends the session.
     pub fn close(self) {
         if let Err(why) = self.session.close().wait() {
-            debug!("ending the session: {why}");
+            debug!("the session with Zenoh ended with an error: {why}");
         }
     }
 
     fn channel(&self, key: String, answers: Option<Subscription>) -> Result<Channel, Failure> {
         let publisher = self.session.declare_publisher(key);
-        // Express: not held back to be sent together with later ones, because packets are made of all that there is.
+        // Express: Zenoh does not wait for more packets to send together, because a packet already has all messages
+        // that are ready.
         let publisher = publisher
             .congestion_control(CongestionControl::Block)
             .express(true);
@@ -132,15 +135,16 @@ impl Network {
 }
 
 impl Channel {
-    /// Sends a packet. Waits while the link is full. If it is lost, its receiver finds that out by the next one.
+    /// Sends a packet. Waits while the link is full. If the packet is lost, its receiver notices that from the next
+    /// one.
     pub fn put(&self, packet: Bytes) {
         if let Err(why) = self.publisher.put(packet).wait() {
-            debug!(key = %self.publisher.key_expr(), "a packet is lost: {why}");
+            debug!(key = %self.publisher.key_expr(), "lost a packet: {why}");
         }
     }
 }
 
-/// Returns the configuration of Zenoh: from a file, or of what the options say.
+/// Returns the configuration of Zenoh: that of the file, or `DEFAULTS`, with the entries that the options replace.
 fn config(options: &Options) -> Result<Config, Failure> {
     let mut config = match &options.config {
         Some(file) => {
@@ -161,7 +165,7 @@ fn config(options: &Options) -> Result<Config, Failure> {
     }
     if !options.connect.is_empty() {
         set("connect/endpoints", format!("{:?}", options.connect))?;
-        // A machine that is not there yet is no reason to fail.
+        // The bridge starts even if the other machine cannot be reached yet.
         set("connect/timeout_ms", "-1".to_owned())?;
         set("connect/exit_on_failure", "false".to_owned())?;
     }
@@ -171,14 +175,14 @@ fn config(options: &Options) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// What differs from Zenoh's own defaults, without a file.
+/// The settings that differ from Zenoh's own defaults if there is no file.
 const DEFAULTS: [(&str, &str); 5] = [
-    // A bridge connects to the addresses of its options only, and is not found by others.
+    // A bridge connects only to the addresses in its options, and others do not discover it.
     ("scouting/multicast/enabled", "false"),
-    // Packets are written by the thread that has made them, without a queue of Zenoh between.
+    // The thread that makes a packet also writes it to the link, without a queue of Zenoh in between.
     ("transport/unicast/lowlatency", "true"),
     ("transport/unicast/qos/enabled", "false"),
-    // A link that is cut is noticed, and made again, within seconds.
+    // A cut link is noticed, and replaced, within seconds.
     ("transport/link/tx/lease", "4000"),
     (
         "connect/retry",
@@ -196,14 +200,14 @@ fn key(name: &str, direction: &str, instance: u64) -> Result<String, Failure> {
 /// If the name is empty.
 pub fn prefix(name: &str) -> Result<String, Failure> {
     if name.is_empty() {
-        return Err(Failure("a name is empty".to_owned()));
+        return Err(Failure("the name of an object is empty".to_owned()));
     }
     let mut key = "shmkey/1/".to_owned();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
             key.push(byte.into());
         } else {
-            let _ = write!(key, "%{byte:02x}"); // to a string: it does not fail
+            let _ = write!(key, "%{byte:02x}"); // writing to a string does not fail
         }
     }
     Ok(key)

@@ -21,27 +21,27 @@ With whom:
   --mode MODE           peer (the default), client or router
   --config FILE         a configuration file of Zenoh, for TLS and access control; --connect, --listen and
                         --mode replace its entries
-  --name NAME           the name of this machine in messages; its host name by default
+  --name NAME           the name of this machine in the logs; its host name by default
 
 When the other machine or the network is slow:
   --when-full block     senders of lossless objects wait (the default)
-  --when-full shed      messages of lossless objects are dropped and counted, before senders must wait
-  --window SIZE         how much is under way at most, for each object; 1M by default, at most 64M
-  --peer-timeout SECS   how long a bridge is silent before a broadcast no longer waits for it; 30 by default
-  --drain SECS          how long the end waits until the other side has what was taken; 10 by default
+  --when-full shed      messages of lossless objects are dropped and counted before senders have to wait
+  --window SIZE         the most bytes under way, for each object; 1M by default, at most 64M
+  --peer-timeout SECS   how long a bridge may be silent before a broadcast no longer waits for it; 30 by default
+  --drain SECS          how long the bridge waits for deliveries before it ends; 10 by default
 
-Objects that are created:
+Objects that the bridge creates:
   --mode-bits MODE      their permission bits; 0600 by default
-  --max-size SIZE       the largest one; 64M by default
+  --max-size SIZE       the size of the largest one; 64M by default
 
-What it does:
+Watching the bridge:
   --metrics [HOST:PORT] serves the counters as Prometheus text at /metrics; 127.0.0.1:9464 by default
   --status [HOST:PORT]  prints the counters of a bridge that was started with --metrics
   --log LEVEL           error, warn, info (the default), debug or trace, to standard error
   --help, --version
 ";
 
-/// Where counters are served.
+/// The address at which counters are served by default.
 pub const METRICS: &str = "127.0.0.1:9464";
 
 /// What happens to a lossless object when the network is slower than its sender.
@@ -53,18 +53,18 @@ pub enum WhenFull {
     Shed,
 }
 
-/// What the bridge is to do.
+/// The task of the bridge, as the command line states it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The objects to publish.
     pub publish: Vec<String>,
     /// The objects to subscribe to.
     pub subscribe: Vec<String>,
-    /// Where to connect.
+    /// The addresses to connect to.
     pub connect: Vec<String>,
-    /// Where others may connect.
+    /// The addresses at which others may connect.
     pub listen: Vec<String>,
-    /// The mode of Zenoh.
+    /// The mode of Zenoh: peer, client or router.
     pub mode: Option<String>,
     /// The configuration file of Zenoh.
     pub config: Option<PathBuf>,
@@ -74,21 +74,21 @@ pub struct Options {
     pub when_full: WhenFull,
     /// The largest number of bytes under way, for each object.
     pub window: usize,
-    /// How long a bridge is silent before it is dropped.
+    /// How long a bridge may be silent before it is dropped.
     pub peer_timeout: Duration,
-    /// How long the end waits.
+    /// How long to wait at the end for deliveries.
     pub drain: Duration,
     /// The permission bits of objects that are created.
     pub mode_bits: u32,
     /// The size in bytes of the largest object that is created.
     pub max_size: u64,
-    /// Where to serve the counters.
+    /// The address at which to serve the counters.
     pub metrics: Option<String>,
-    /// Where to read the counters.
+    /// The address from which to read the counters.
     pub status: Option<String>,
-    /// The least important events that are logged.
+    /// The level of the least important events that are logged.
     pub log: tracing::Level,
-    /// What `--help` or `--version` prints.
+    /// The text that `--help` or `--version` prints.
     pub text: Option<String>,
 }
 
@@ -167,8 +167,9 @@ impl Options {
                 let bits = u32::from_str_radix(&bits, 8)
                     .ok()
                     .filter(|bits| bits & !0o777 == 0);
-                self.mode_bits =
-                    bits.ok_or(Failure("--mode-bits are octal, such as 0660".to_owned()))?;
+                self.mode_bits = bits.ok_or(Failure(
+                    "--mode-bits takes octal bits such as 0660".to_owned(),
+                ))?;
             }
             "max-size" => self.max_size = size(option, &value()?)?,
             "log" => {
@@ -208,11 +209,11 @@ impl Options {
             ),
             (None, Some(name)) => format!("{name:?} is named twice"),
             _ if names().next().is_none() && self.mode.as_deref() != Some("router") => {
-                "nothing to carry: name objects with --publish or --subscribe; see --help"
+                "there is nothing to carry: name objects with --publish or --subscribe; see --help"
                     .to_owned()
             }
             _ if self.connect.is_empty() && self.listen.is_empty() && self.config.is_none() => {
-                "no bridge to carry to: give --connect, --listen or --config; see --help".to_owned()
+                "there is no bridge to carry to: give --connect, --listen or --config".to_owned()
             }
             _ if self.window > MOST_WAITING => "--window is at most 64M".to_owned(),
             _ => return Ok(()),
@@ -226,7 +227,7 @@ fn one_of(option: &str, value: String, allowed: &[&str]) -> Result<String, Failu
         return Ok(value);
     }
     Err(Failure(format!(
-        "--{option} is one of {}; not {value:?}",
+        "--{option} takes one of {}, not {value:?}",
         allowed.join(", ")
     )))
 }

@@ -1,4 +1,4 @@
-//! The counters over HTTP: served by a bridge, and read by `--status`.
+//! The counters over HTTP: a bridge serves them, and `--status` reads them.
 
 use crate::{Failure, counters::AllCounters};
 use std::{
@@ -9,9 +9,9 @@ use std::{
 };
 use tracing::info;
 
-/// How long a client may take.
+/// How long each read and each write may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest request that is read.
+/// The number of bytes of a request after which no more are read.
 const REQUEST: usize = 4096;
 
 /// Serves the counters at this address until the process ends.
@@ -25,7 +25,7 @@ pub fn serve(address: &str, counters: AllCounters) -> Result<(), Failure> {
     thread::Builder::new()
         .name("metrics".to_owned())
         .spawn(move || {
-            // One client at a time: a slow one delays the others by its patience, and uses up nothing.
+            // One client at a time: a slow client delays the others, but costs no further thread.
             for client in listener.incoming().flatten() {
                 let _ = answer(&client, &counters); // a client that has left needs no answer
             }
@@ -51,7 +51,7 @@ fn answer(mut client: &TcpStream, counters: &AllCounters) -> io::Result<()> {
     } else {
         (
             "404 Not Found",
-            "There are /metrics and /status.\n".to_owned(),
+            "This server has /metrics and /status.\n".to_owned(),
         )
     };
     write!(
@@ -61,14 +61,14 @@ fn answer(mut client: &TcpStream, counters: &AllCounters) -> io::Result<()> {
     )
 }
 
-/// Returns the table that a bridge at this address serves.
+/// Returns the table of counters that a bridge serves at this address.
 ///
 /// # Errors
-/// If there is no bridge.
+/// If no bridge answers there.
 pub fn read(address: &str) -> Result<String, Failure> {
     let failure = |error| {
         Failure(format!(
-            "no bridge at {address}: {error}; start it with --metrics {address}"
+            "there is no bridge at {address}: {error}; start it with --metrics {address}"
         ))
     };
     let first = address.to_socket_addrs().map_err(failure)?.next();
@@ -80,7 +80,7 @@ pub fn read(address: &str) -> Result<String, Failure> {
     bridge.read_to_string(&mut answer).map_err(failure)?;
     match answer.split_once("\r\n\r\n") {
         Some((head, table)) if head.starts_with("HTTP/1.1 200") => Ok(table.to_owned()),
-        _ => Err(Failure(format!("what answers at {address} is no bridge"))),
+        _ => Err(Failure(format!("the server at {address} is not a bridge"))),
     }
 }
 

@@ -1,20 +1,20 @@
-//! Packets: what bridges send each other.
+//! The packets that bridges send each other.
 //!
-//! A packet is a header of 48 bytes and a body, all numbers in little-endian order:
+//! A packet is a header of 48 bytes and a body. All numbers are little-endian:
 //!
-//! | offset | bytes | what |
+//! | offset | bytes | content |
 //! |--:|--:|---|
 //! | 0 | 4 | `shmB` |
 //! | 4 | 1 | the version of this format: 1 |
-//! | 5 | 1 | what the packet is: [`What`] |
+//! | 5 | 1 | the kind of packet: [`What`] |
 //! | 6 | 2 | flags: [`LACKS`], [`JOINS`] |
 //! | 8 | 8 | the instance of the bridge that sends it: a random number, new at each start |
 //! | 16 | 8 | `number` |
 //! | 24 | 8 | `other` |
 //! | 32 | 8 | `third` |
-//! | 40 | 8 | the round: see [`What::Want`] |
+//! | 40 | 8 | the round, which increases each time that the publisher sends packets again; see [`What::Want`] |
 //!
-//! Every message that a bridge takes from an object has a number, and numbers have no gaps.
+//! A publishing bridge numbers the messages that it takes from an object, without gaps.
 //!
 //! A packet comes from the network, and its sender may be hostile: each length and number is checked before use.
 
@@ -22,38 +22,38 @@ use std::fmt;
 
 /// The length of a packet's header.
 pub const HEADER: usize = 48;
-/// The largest number of bytes of messages in a packet: with the header and the lengths of 1024 messages, it fits into one
-/// frame of Zenoh, which has at most 65535 bytes.
+/// The largest number of bytes of messages in a packet. With the header and the lengths of 1024 messages, they fit
+/// into one frame of Zenoh, which has at most 65535 bytes.
 pub const ROOM: usize = 56 << 10;
 /// The largest number of messages in a packet.
 pub const MOST: usize = 1024;
 /// The flag of a [`What::Want`]: the subscriber lacks messages that were sent.
 pub const LACKS: u16 = 1;
-/// The flag of a [`What::Want`]: the subscriber has just begun, and has no value of the object.
+/// The flag of a [`What::Want`]: the subscriber has just joined, and has no value of the object.
 pub const JOINS: u16 = 2;
 
 const MAGIC: [u8; 4] = *b"shmB";
 const VERSION: u8 = 1;
 
-/// What a packet is.
+/// The kind of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum What {
     /// From a publisher, four times a second: describes the object. `number` is that of the next message, and `other`
-    /// that of the oldest one which it can send again. The body is a description and the name of the machine.
+    /// that of the oldest message that it can send again. The body is a description and the name of the machine.
     Offer = 1,
-    /// From a publisher: whole messages. `number` is that of the first one, `other` their count. The body has their bytes
-    /// one after the other, and then their lengths, four bytes each.
+    /// From a publisher: whole messages. `number` is that of the first message, and `other` is their count. The body
+    /// has the bytes of all messages, and then their lengths, four bytes each.
     Messages = 2,
-    /// From a publisher: a part of one message that is longer than [`ROOM`]. `number` is that of the message, `other` the
-    /// offset of the part, `third` the length of the message.
+    /// From a publisher: a part of one message that is longer than [`ROOM`]. `number` is that of the message, `other`
+    /// is the offset of the part, and `third` is the length of the message.
     Part = 3,
-    /// From a subscriber, four times a second and after deliveries: `number` is that of the message it expects next,
-    /// `other` that of the first one that it has not delivered, `third` the publisher's instance. With [`LACKS`], the
-    /// publisher sends again from `number` on, unless its round has changed since the packet that revealed the gap. The
-    /// body is the name of the machine.
+    /// From a subscriber, four times a second and after deliveries. `number` is that of the message that it expects
+    /// next, `other` is that of the first message that it has not delivered, and `third` is the publisher's instance.
+    /// With [`LACKS`], the publisher sends its packets again from `number` on, unless its round has changed since the
+    /// packet that revealed the gap. The body is the name of the machine.
     Want = 4,
-    /// Why the sender of this packet does not work with the bridge whose instance is `third`: the body is a sentence.
+    /// The sender of this packet refuses the bridge whose instance is `third`. The body is the reason, as a sentence.
     Refusal = 5,
     /// The sender of this packet ends. The fields are those of [`What::Want`].
     Goodbye = 6,
@@ -62,23 +62,23 @@ pub enum What {
 /// The header of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the packet is.
+    /// The kind of the packet.
     pub what: What,
-    /// [`LACKS`], [`JOINS`].
+    /// [`LACKS`] and [`JOINS`].
     pub flags: u16,
     /// The instance of the bridge that sends it.
     pub from: u64,
-    /// A number, see [`What`].
+    /// A number whose meaning depends on the kind: see [`What`].
     pub number: u64,
-    /// Another one.
+    /// A second such number.
     pub other: u64,
-    /// A third one.
+    /// A third such number.
     pub third: u64,
-    /// The round.
+    /// The publisher's round.
     pub round: u64,
 }
 
-/// Why a packet is malformed.
+/// The reason why a packet is malformed, as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
@@ -127,10 +127,10 @@ impl Header {
     /// Splits a packet into its header and its body.
     ///
     /// # Errors
-    /// If it is no packet of this version.
+    /// If it is not a packet of this version.
     pub fn read(packet: &[u8]) -> Result<(Header, &[u8]), Malformed> {
         if packet.get(..4) != Some(&MAGIC) {
-            return Err(Malformed("it is no packet of a bridge"));
+            return Err(Malformed("it is not a packet of a bridge"));
         }
         let Some((header, body)) = packet.split_at_checked(HEADER) else {
             return Err(Malformed("its header is cut off"));
@@ -140,7 +140,7 @@ impl Header {
         }
         let number = |at: usize| u64_at(header, at);
         let header = Header {
-            what: what(header[5]).ok_or(Malformed("it is of no known kind"))?,
+            what: what(header[5]).ok_or(Malformed("its kind is unknown"))?,
             flags: u16::from_le_bytes([header[6], header[7]]),
             from: number(8),
             number: number(16),
@@ -148,7 +148,7 @@ impl Header {
             third: number(32),
             round: number(40),
         };
-        // So that no sum of a number and a count overflows.
+        // With this limit, no sum of a number and a count overflows.
         if [header.number, header.other, header.third]
             .iter()
             .any(|&n| n > 1 << 62)
@@ -171,7 +171,7 @@ fn what(code: u8) -> Option<What> {
     all.into_iter().find(|&what| what as u8 == code)
 }
 
-/// Returns the number at an offset, where there must be eight bytes.
+/// Returns the little-endian number at an offset, where there must be eight bytes.
 #[must_use]
 pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut number = [0; 8];
@@ -193,10 +193,10 @@ pub fn messages(body: &[u8], count: u64) -> Result<impl Iterator<Item = &[u8]>, 
         let entries = table.chunks_exact(4);
         entries.map(|entry| u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]) as usize)
     };
-    // At most 1024 lengths below 2³²: the sum does not overflow.
+    // The sum of at most 1024 lengths below 2³² does not overflow.
     if lengths().sum::<usize>() != bytes.len() {
         return Err(Malformed(
-            "the lengths of its messages do not match its own",
+            "the lengths of its messages do not match the length of the packet",
         ));
     }
     Ok(lengths().map(move |len| {

@@ -1,4 +1,4 @@
-//! Which namespace the command looks at: System V IPC in the kernel, or the user backend's directory.
+//! The namespace that the command shows: System V IPC in the kernel, or the user backend's directory.
 
 use crate::output::Failure;
 use clap::ValueEnum;
@@ -34,7 +34,7 @@ pub fn choose(choice: Choice) {
     unsafe { env::set_var(VARIABLE, name) };
 }
 
-/// Returns a usage error if the variable names no backend.
+/// Returns a usage error if the variable has an unknown value.
 pub fn check() -> Result<(), Failure> {
     if backend::is_valid_choice() {
         return Ok(());
@@ -46,7 +46,7 @@ pub fn check() -> Result<(), Failure> {
     )))
 }
 
-/// What the segments' ids belong to.
+/// The namespace to which the ids of segments belong.
 pub enum Namespace {
     /// The inode number of an IPC namespace.
     Kernel(Option<u64>),
@@ -103,7 +103,7 @@ pub fn is_user() -> bool {
 
 fn directory() -> PathBuf {
     let path = backend::directory();
-    // A path that is relative or too long; every call fails then.
+    // It fails for a path that is relative or too long, with which every call fails, too.
     path.map_or_else(
         |_| PathBuf::new(),
         |path| Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())).to_owned(),
@@ -125,8 +125,8 @@ pub fn space() -> impl Iterator<Item = (i32, u64)> {
     })
 }
 
-/// The device of the user backend's files as `/proc/PID/maps` shows it. On some file systems, that is another one than
-/// stat(2) returns.
+/// Returns the device of the user backend's files as `/proc/PID/maps` shows it. On some file systems, stat(2) returns
+/// another one.
 pub fn device() -> Option<String> {
     let table = fs::File::open(directory().join("table")).ok()?;
     crate::attached::device_of(&table)

@@ -167,8 +167,8 @@ impl Fact {
         };
         let creator = &mut self.creator;
         if creator.pid as u32 == known.id && known.life != Life::Unknown {
-            let is_alive = known.life == Life::Alive;
-            creator.name = is_alive.then(|| process::name_of(creator.pid)).flatten();
+            let is_live = known.life == Life::Alive;
+            creator.name = is_live.then(|| process::name_of(creator.pid)).flatten();
             creator.life = known.life;
         }
     }

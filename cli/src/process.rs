@@ -198,11 +198,11 @@ impl Stat {
         let (first, start) = Stat::fields(text)?;
         // A process whose first thread has ended looks like a zombie, but is live while it has other threads.
         let lives = first || {
-            let is_alive = |thread: i32| {
+            let is_live = |thread: i32| {
                 let text = fs::read(format!("/proc/{pid}/task/{thread}/stat"));
                 text.is_ok_and(|text| Stat::fields(&text).is_some_and(|(lives, _)| lives))
             };
-            threads(pid).any(is_alive)
+            threads(pid).any(is_live)
         };
         Some(Stat { lives, start })
     }

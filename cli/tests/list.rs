@@ -136,7 +136,7 @@ fn users_creator_and_last_user() {
     let reader = Child::new(|| std::mem::forget(segment.attach_read_only().unwrap()));
     let seen = listed_id(segment.id());
     assert_eq!(seen["creator"]["pid"], maker.pid());
-    assert_eq!(seen["creator"]["life"], "alive");
+    assert_eq!(seen["creator"]["life"], "live");
     assert_eq!(seen["last"]["pid"], reader.pid());
     assert_eq!((&seen["nattch"], &seen["unseen"]), (&3.into(), &0.into()));
     for (child, times, read_only) in [(&writer, 2, false), (&reader, 1, true)] {
@@ -184,7 +184,7 @@ fn mutexes_and_semaphores_are_shown() {
     assert_eq!(contents(&names[0])["owner"], Value::Null);
     let owner = Child::new(|| std::mem::forget(mutex.lock().unwrap()));
     assert_eq!(contents(&names[0])["owner"]["id"], owner.pid());
-    assert_eq!(contents(&names[0])["owner"]["life"], "alive");
+    assert_eq!(contents(&names[0])["owner"]["life"], "live");
     let locked = format!("locked by {} (dead)", owner.pid());
     owner.kill();
     assert_eq!(contents(&names[0])["owner"]["life"], "dead");
@@ -581,7 +581,7 @@ fn a_process_without_its_first_thread_is_live() {
     }
     let id = name.segment().id();
     let seen = listed_id(id);
-    assert_eq!(seen["creator"]["life"], "alive");
+    assert_eq!(seen["creator"]["life"], "live");
     assert_eq!(
         (&seen["attached"][0]["pid"], &seen["unseen"]),
         (&pid.into(), &0.into())

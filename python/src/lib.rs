@@ -10,23 +10,29 @@
 //! | `memory` | memory that Python accesses as a buffer, and that is released only when no view of it is left |
 //! | `object` | [`object::Object`], the base of all handles; where an object lies |
 //! | `guard` | a lock that a thread has |
-//! | `segment`, `lock`, `condvar`, `semaphore`, `latest`, `stream`, `several` | the handles |
+//! | `segment`, `lock`, `condvar`, `semaphore`, `latest`, `ring`, `broadcast`, `several` | the handles |
+//! | `stream`, `side` | [`stream::Stream`], the base of rings and broadcasts; its two sides |
+//! | `in_place` | a message or a slot in place |
 //!
 //! *Threads*: the GIL protects the fields of the handles. A build of Python without the GIL enables it when it loads
 //! this module.
 
 use pyo3::prelude::*;
 
+mod broadcast;
 mod condvar;
 mod failure;
 mod guard;
+mod in_place;
 mod latest;
 mod lock;
 mod memory;
 mod object;
+mod ring;
 mod segment;
 mod semaphore;
 mod several;
+mod side;
 mod stream;
 mod wait;
 
@@ -49,10 +55,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<latest::Latest>()?;
     module.add_class::<stream::Stream>()?;
-    module.add_class::<stream::Ring>()?;
-    module.add_class::<stream::Broadcast>()?;
-    module.add_class::<stream::Message>()?;
-    module.add_class::<stream::Slot>()?;
+    module.add_class::<ring::Ring>()?;
+    module.add_class::<broadcast::Broadcast>()?;
+    module.add_class::<in_place::Message>()?;
+    module.add_class::<in_place::Slot>()?;
     module.add_class::<memory::Lease>()?;
     segment::add(module)
 }

@@ -1,7 +1,8 @@
 //! Waiting for one of several objects.
 
 use crate::{
-    latest::Latest, object::Object, semaphore::Semaphore, stream::Stream, stream::Turn, wait::wait,
+    broadcast::Broadcast, latest::Latest, object::Object, ring::Ring, semaphore::Semaphore,
+    side::Turn, stream::Stream, wait::wait,
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -36,7 +37,7 @@ pub fn wait_any(
         .map(|stream| stream.receiving.enter());
     let _turns: Vec<Turn<'_>> = turns.collect::<PyResult<_>>()?;
     let mut waitables = Vec::new();
-    for ((object, seen), (handle, stream)) in objects.iter().zip(handles.iter().zip(&streams)) {
+    for ((object, seen), handle) in objects.iter().zip(&handles) {
         let raw = handle.raw()?;
         let mut waitable = shm_waitable {
             ring: ptr::null_mut(),
@@ -46,16 +47,18 @@ pub fn wait_any(
             seen: *seen,
             reserved: [ptr::null_mut(); 3],
         };
-        match stream {
-            Some(stream) if stream.is_broadcast() => waitable.broadcast = raw.cast(),
-            Some(_) => waitable.ring = raw.cast(),
-            None if object.is_instance_of::<Semaphore>() => waitable.semaphore = raw.cast(),
-            None if object.is_instance_of::<Latest>() => waitable.latest = raw.cast(),
-            None => {
-                return Err(PyTypeError::new_err(
-                    "wait_any waits for rings, broadcasts, semaphores and latest values",
-                ));
-            }
+        if object.is_instance_of::<Ring>() {
+            waitable.ring = raw.cast();
+        } else if object.is_instance_of::<Semaphore>() {
+            waitable.semaphore = raw.cast();
+        } else if object.is_instance_of::<Latest>() {
+            waitable.latest = raw.cast();
+        } else if object.is_instance_of::<Broadcast>() {
+            waitable.broadcast = raw.cast();
+        } else {
+            return Err(PyTypeError::new_err(
+                "wait_any waits for rings, broadcasts, semaphores and latest values",
+            ));
         }
         waitables.push(waitable);
     }

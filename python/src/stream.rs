@@ -1,143 +1,48 @@
-//! Rings and broadcasts: messages, copied or in place.
+//! What rings and broadcasts have in common.
 
 use crate::{
-    failure::{Failure, check, errno, exception, in_use},
-    memory::{Buffer, Lease, Owner, copy, with_bytes},
-    object::{Functions, Loan, Object, Place, functions, of_handle},
+    failure::{Failure, check, errno},
+    in_place::{Lent, Message, Part, Slot},
+    memory::{Buffer, Lease, copy, with_bytes},
+    object::{Functions, Object},
+    side::Side,
     wait::{TimeLeft, wait},
 };
 use pyo3::{
     exceptions::PyMemoryError,
     prelude::*,
-    types::{PyBytes, PyList, PyTuple},
+    types::{PyBytes, PyList},
 };
-use shmkey::capi::{
-    shm_broadcast_missed, shm_broadcast_open_at, shm_broadcast_subscribers, shm_bytes, shm_message,
-    shm_ring_dropped, shm_ring_open_at, shm_slot,
-};
+use shmkey::capi::{shm_bytes, shm_message, shm_slot};
 use std::{
-    cell::Cell,
     ffi::{c_int, c_void},
     ptr,
 };
 
 /// The functions that rings and broadcasts have in common.
-struct Calls {
-    common: &'static Functions,
-    send: fn(*mut c_void, *const c_void, usize, i64) -> c_int,
-    send_batch: fn(*mut c_void, *const shm_bytes, usize, i64) -> isize,
-    reserve: fn(*mut c_void, usize, *mut shm_slot, i64) -> c_int,
-    commit: fn(*mut c_void, *const shm_slot, usize) -> c_int,
-    abort: fn(*mut c_void, *const shm_slot) -> c_int,
-    recv: fn(*mut c_void, *mut c_void, usize, i64) -> isize,
-    peek: fn(*mut c_void, *mut shm_message, i64) -> isize,
-    release: fn(*mut c_void, *const shm_message) -> c_int,
-    begin_sending: fn(*mut c_void) -> c_int,
-    end_sending: fn(*mut c_void) -> c_int,
-    keep_waiting: fn(*mut c_void, c_int) -> c_int,
-    fd: fn(*mut c_void) -> c_int,
-    capacity: fn(*mut c_void) -> isize,
-    used: fn(*mut c_void) -> isize,
-}
-
-static RING: Calls = Calls {
-    common: functions!(
-        shm_ring_id,
-        shm_ring_removed,
-        shm_ring_canceller,
-        shm_ring_set_interruptible,
-        shm_ring_close
-    ),
-    send: of_handle!(shmkey::capi::shm_ring_send, bytes, len, timeout),
-    send_batch: of_handle!(shmkey::capi::shm_ring_send_batch, messages, count, timeout),
-    reserve: of_handle!(shmkey::capi::shm_ring_reserve, len, slot, timeout),
-    commit: of_handle!(shmkey::capi::shm_ring_commit, slot, len),
-    abort: of_handle!(shmkey::capi::shm_ring_abort, slot),
-    recv: of_handle!(shmkey::capi::shm_ring_recv, buffer, len, timeout),
-    peek: of_handle!(shmkey::capi::shm_ring_peek, message, timeout),
-    release: of_handle!(shmkey::capi::shm_ring_release, message),
-    begin_sending: of_handle!(shmkey::capi::shm_ring_begin_sending),
-    end_sending: of_handle!(shmkey::capi::shm_ring_end_sending),
-    keep_waiting: of_handle!(shmkey::capi::shm_ring_set_keep_waiting, on),
-    fd: of_handle!(shmkey::capi::shm_ring_fd),
-    capacity: of_handle!(shmkey::capi::shm_ring_capacity),
-    used: of_handle!(shmkey::capi::shm_ring_used),
-};
-
-static BROADCAST: Calls = Calls {
-    common: functions!(
-        shm_broadcast_id,
-        shm_broadcast_removed,
-        shm_broadcast_canceller,
-        shm_broadcast_set_interruptible,
-        shm_broadcast_close
-    ),
-    send: of_handle!(shmkey::capi::shm_broadcast_publish, bytes, len, timeout),
-    send_batch: of_handle!(
-        shmkey::capi::shm_broadcast_publish_batch,
-        messages,
-        count,
-        timeout
-    ),
-    reserve: of_handle!(shmkey::capi::shm_broadcast_reserve, len, slot, timeout),
-    commit: of_handle!(shmkey::capi::shm_broadcast_commit, slot, len),
-    abort: of_handle!(shmkey::capi::shm_broadcast_abort, slot),
-    recv: of_handle!(shmkey::capi::shm_broadcast_recv, buffer, len, timeout),
-    peek: of_handle!(shmkey::capi::shm_broadcast_peek, message, timeout),
-    release: of_handle!(shmkey::capi::shm_broadcast_release, message),
-    begin_sending: of_handle!(shmkey::capi::shm_broadcast_begin_publishing),
-    end_sending: of_handle!(shmkey::capi::shm_broadcast_end_publishing),
-    keep_waiting: of_handle!(shmkey::capi::shm_broadcast_set_keep_waiting, on),
-    fd: of_handle!(shmkey::capi::shm_broadcast_fd),
-    capacity: of_handle!(shmkey::capi::shm_broadcast_capacity),
-    used: of_handle!(shmkey::capi::shm_broadcast_used),
-};
-
-/// A side of a stream: the one that sends or the one that receives. One thread at a time uses it.
-#[derive(Default)]
-pub struct Side {
-    is_busy: Cell<bool>,
-    /// Whether a message or a slot of this side is in use.
-    is_lent: Cell<bool>,
-}
-
-/// The right to use a side, until this is dropped.
-pub struct Turn<'a>(&'a Side);
-
-impl Side {
-    /// Takes the side, unless a message or a slot of it is in use.
-    #[inline]
-    pub fn enter(&self) -> PyResult<Turn<'_>> {
-        if self.is_lent.get() {
-            return Err(in_use(
-                "a message or a slot of this handle is in use; release, commit or abort it first",
-            ));
-        }
-        self.enter_lent()
-    }
-
-    /// Takes the side.
-    #[inline]
-    fn enter_lent(&self) -> PyResult<Turn<'_>> {
-        if self.is_busy.replace(true) {
-            let text = "another thread uses this side of the handle; use a lock, or one handle for each thread";
-            return Err(exception(libc::EBUSY, text));
-        }
-        Ok(Turn(self))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.is_busy.set(false);
-    }
+pub struct Calls {
+    pub common: &'static Functions,
+    pub send: fn(*mut c_void, *const c_void, usize, i64) -> c_int,
+    pub send_batch: fn(*mut c_void, *const shm_bytes, usize, i64) -> isize,
+    pub reserve: fn(*mut c_void, usize, *mut shm_slot, i64) -> c_int,
+    pub commit: fn(*mut c_void, *const shm_slot, usize) -> c_int,
+    pub abort: fn(*mut c_void, *const shm_slot) -> c_int,
+    pub recv: fn(*mut c_void, *mut c_void, usize, i64) -> isize,
+    pub peek: fn(*mut c_void, *mut shm_message, i64) -> isize,
+    pub release: fn(*mut c_void, *const shm_message) -> c_int,
+    pub begin_sending: fn(*mut c_void) -> c_int,
+    pub end_sending: fn(*mut c_void) -> c_int,
+    pub keep_waiting: fn(*mut c_void, c_int) -> c_int,
+    pub fd: fn(*mut c_void) -> c_int,
+    pub capacity: fn(*mut c_void) -> isize,
+    pub used: fn(*mut c_void) -> isize,
 }
 
 /// What rings and broadcasts have in common.
 #[pyclass(extends = Object, subclass, module = "shmkey._core")]
 pub struct Stream {
-    calls: &'static Calls,
-    sending: Side,
+    pub calls: &'static Calls,
+    pub sending: Side,
     pub receiving: Side,
 }
 
@@ -145,10 +50,6 @@ pub struct Stream {
 unsafe impl Sync for Stream {}
 
 impl Stream {
-    pub fn is_broadcast(&self) -> bool {
-        ptr::eq(self.calls, &BROADCAST)
-    }
-
     fn receive<'py>(
         slf: &PyRef<'py, Self>,
         raw: *mut c_void,
@@ -419,7 +320,7 @@ impl Stream {
 
 impl Stream {
     /// Calls a function of C that takes or releases the role of the receiving side.
-    fn change_role_of_receiving(
+    pub fn change_role_of_receiving(
         slf: &PyRef<'_, Self>,
         call: impl FnOnce(*mut c_void) -> c_int,
     ) -> PyResult<()> {
@@ -428,7 +329,7 @@ impl Stream {
         Ok(())
     }
 
-    fn open(
+    pub fn open(
         calls: &'static Calls,
         opened: Result<*mut c_void, Failure>,
     ) -> PyResult<PyClassInitializer<Stream>> {
@@ -439,269 +340,5 @@ impl Stream {
         };
         let object = Object::new(opened, calls.common)?;
         Ok(PyClassInitializer::from(object).add_subclass(stream))
-    }
-}
-
-/// See ``shmkey.Ring``.
-#[pyclass(extends = Stream, subclass, module = "shmkey._core")]
-pub struct Ring;
-
-#[pymethods]
-impl Ring {
-    #[new]
-    fn new(
-        py: Python<'_>,
-        place: Place,
-        capacity: usize,
-        options: c_int,
-        flags: c_int,
-    ) -> PyResult<PyClassInitializer<Ring>> {
-        // SAFETY: the place and its strings live during the call.
-        let opened = place.open(py, |place| unsafe {
-            shm_ring_open_at(place, capacity, options, flags)
-        });
-        Ok(Stream::open(&RING, opened)?.add_subclass(Ring))
-    }
-
-    /// Takes the role of the receiver before there is anything to receive, so that the senders notice if this process
-    /// dies.
-    fn begin_receiving(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let call = of_handle!(shmkey::capi::shm_ring_begin_receiving);
-        Stream::change_role_of_receiving(slf.as_super(), call)
-    }
-
-    /// Releases the role of the receiver.
-    fn end_receiving(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let call = of_handle!(shmkey::capi::shm_ring_end_receiving);
-        Stream::change_role_of_receiving(slf.as_super(), call)
-    }
-
-    /// The number of messages that senders have dropped to make room, since the ring was created.
-    #[getter]
-    fn dropped(slf: PyRef<'_, Self>) -> PyResult<i64> {
-        let raw = slf.as_super().as_super().raw()?;
-        // SAFETY: the handle is open.
-        Ok(check(unsafe { shm_ring_dropped(raw.cast()) })?)
-    }
-}
-
-/// See ``shmkey.Broadcast``.
-#[pyclass(extends = Stream, subclass, module = "shmkey._core")]
-pub struct Broadcast;
-
-#[pymethods]
-impl Broadcast {
-    #[new]
-    fn new(
-        py: Python<'_>,
-        place: Place,
-        capacity: usize,
-        options: c_int,
-        flags: c_int,
-    ) -> PyResult<PyClassInitializer<Broadcast>> {
-        // SAFETY: the place and its strings live during the call.
-        let opened = place.open(py, |place| unsafe {
-            shm_broadcast_open_at(place, capacity, options, flags)
-        });
-        Ok(Stream::open(&BROADCAST, opened)?.add_subclass(Broadcast))
-    }
-
-    /// Subscribes this handle. It receives what is published from now on; with ``from_oldest``, also the messages that
-    /// are not overwritten yet. A subscribed handle ends its old subscription first. There can be 64 subscribers.
-    ///
-    /// Raises OSError (ENOSPC) if there are 64 subscribers already.
-    #[pyo3(signature = (from_oldest=false))]
-    fn subscribe(slf: PyRef<'_, Self>, from_oldest: bool) -> PyResult<()> {
-        let call = of_handle!(shmkey::capi::shm_broadcast_subscribe, from);
-        Stream::change_role_of_receiving(slf.as_super(), |raw| call(raw, from_oldest.into()))
-    }
-
-    /// Ends the subscription.
-    fn unsubscribe(slf: PyRef<'_, Self>) -> PyResult<()> {
-        let call = of_handle!(shmkey::capi::shm_broadcast_unsubscribe);
-        Stream::change_role_of_receiving(slf.as_super(), call)
-    }
-
-    /// The number of messages that this subscriber of a lossy broadcast has missed.
-    #[getter]
-    fn missed(slf: PyRef<'_, Self>) -> PyResult<i64> {
-        let stream = slf.as_super();
-        let (raw, _turn) = (stream.as_super().raw()?, stream.receiving.enter_lent()?);
-        // SAFETY: the handle is open, and this thread has its turn.
-        Ok(check(unsafe { shm_broadcast_missed(raw.cast()) })?)
-    }
-
-    /// The number of subscribers.
-    #[getter]
-    fn subscribers(slf: PyRef<'_, Self>) -> PyResult<i64> {
-        let raw = slf.as_super().as_super().raw()?;
-        // SAFETY: the handle is open.
-        Ok(check(
-            unsafe { shm_broadcast_subscribers(raw.cast()) }.into(),
-        )?)
-    }
-}
-
-/// A message or a slot in place.
-enum Part {
-    Message(shm_message),
-    Slot(shm_slot),
-}
-
-/// The owner of the memory of a message or a slot. Dropping it aborts a slot that is not committed; a message that is
-/// not released stays the next one.
-struct Lent {
-    loan: Loan,
-    part: Part,
-    is_over: bool,
-}
-
-impl Lent {
-    fn new(stream: &Bound<'_, Stream>, part: Part) -> Lent {
-        let lent = Lent {
-            loan: Loan::new(stream.as_super()),
-            part,
-            is_over: false,
-        };
-        lent.side(&stream.borrow()).is_lent.set(true);
-        lent
-    }
-
-    fn stream<'py>(&self, py: Python<'py>) -> PyRef<'py, Stream> {
-        // SAFETY: `new` was called with a stream.
-        unsafe { self.loan.0.bind(py).cast_unchecked::<Stream>() }.borrow()
-    }
-
-    fn side<'a>(&self, stream: &'a Stream) -> &'a Side {
-        match self.part {
-            Part::Message(_) => &stream.receiving,
-            Part::Slot(_) => &stream.sending,
-        }
-    }
-
-    /// Ends the access by a call of C.
-    fn finish(
-        mut self,
-        py: Python<'_>,
-        call: impl FnOnce(&Calls, *mut c_void, &Part) -> c_int,
-    ) -> PyResult<()> {
-        let stream = self.stream(py);
-        let (raw, _turn) = (stream.as_super().raw()?, self.side(&stream).enter_lent()?);
-        let ended = check(call(stream.calls, raw, &self.part).into());
-        self.is_over = ended.is_ok();
-        Ok(ended.map(drop)?)
-    }
-}
-
-impl Owner for Lent {
-    fn handle(&self) -> Option<&Py<Object>> {
-        self.loan.handle()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        Python::attach(|py| {
-            let stream = self.stream(py);
-            self.side(&stream).is_lent.set(false);
-            if let (Part::Slot(slot), false, Ok(raw)) =
-                (&self.part, self.is_over, stream.as_super().raw())
-            {
-                // It fails in a thread or a process that has not reserved the slot: then there is nothing to abort.
-                (stream.calls.abort)(raw, slot);
-            }
-        });
-    }
-}
-
-/// A message in place. ``data`` is a read-only memoryview of its bytes, until the message is released. ``with``
-/// releases it at the end.
-#[pyclass(extends = Lease, module = "shmkey._core")]
-pub struct Message;
-
-#[pymethods]
-impl Message {
-    /// Releases the message, so that the one after it becomes the next one. Does nothing if it is released already.
-    ///
-    /// Raises BufferError while a view other than ``data`` exists, and shmkey.Overtaken if the sender has dropped the
-    /// message: then the bytes that were read are arbitrary.
-    fn release(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
-            Part::Message(message) => (calls.release)(raw, message),
-            Part::Slot(_) => 0,
-        })
-    }
-
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(slf: PyRefMut<'_, Self>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        Message::release(slf)
-    }
-}
-
-/// Room for a message that is written in place. ``data`` is a memoryview of it, until the slot is committed. ``with``
-/// commits the slot at the end, or aborts it if there is an exception.
-#[pyclass(extends = Lease, module = "shmkey._core")]
-pub struct Slot {
-    /// How many bytes are sent.
-    len: usize,
-}
-
-#[pymethods]
-impl Slot {
-    /// Shortens the message to ``size`` bytes. Does nothing if it is not longer.
-    fn truncate(&mut self, size: usize) {
-        self.len = self.len.min(size);
-    }
-
-    /// Sends the message. Does nothing if the slot was committed or aborted.
-    ///
-    /// Raises BufferError while a view other than ``data`` exists.
-    fn commit(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let (py, len) = (slf.py(), slf.len);
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
-            Part::Slot(slot) => (calls.commit)(raw, slot, len),
-            Part::Message(_) => 0,
-        })
-    }
-
-    /// Aborts the slot; sends nothing. Does nothing if the slot was committed or aborted.
-    ///
-    /// Raises BufferError while a view other than ``data`` exists.
-    fn abort(mut slf: PyRefMut<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let Some(lent) = slf.as_super().end::<Lent>(py)? else {
-            return Ok(());
-        };
-        lent.finish(py, |calls, raw, part| match part {
-            Part::Slot(slot) => (calls.abort)(raw, slot),
-            Part::Message(_) => 0,
-        })
-    }
-
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (exception, *_more))]
-    fn __exit__(
-        slf: PyRefMut<'_, Self>,
-        exception: Option<&Bound<'_, PyAny>>,
-        _more: &Bound<'_, PyTuple>,
-    ) -> PyResult<()> {
-        if exception.is_some() {
-            return Slot::abort(slf);
-        }
-        Slot::commit(slf)
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     Error, ErrorKind,
-    error::{Failure, write_c_str},
+    error::Failure,
     sys::{self, Errno, Own, PerThread},
 };
 use core::{
     cell::UnsafeCell,
     ffi::{c_char, c_int, c_void},
-    fmt, ptr,
+    fmt::{self, Write as _},
+    ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -89,6 +90,39 @@ impl Last {
             text.cast_const().cast()
         }
     }
+}
+
+/// Writes an error into a buffer of fixed size as a C string, cut at a character's border if it is too
+/// long.
+fn write_c_str(error: &impl fmt::Display, buffer: &mut [u8]) {
+    struct Cut<'a> {
+        buffer: &'a mut [u8],
+        len: usize,
+    }
+    impl fmt::Write for Cut<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = self.buffer.len() - 1 - self.len;
+            let mut fits = text.len().min(room);
+            while !text.is_char_boundary(fits) {
+                fits -= 1;
+            }
+            self.buffer[self.len..self.len + fits].copy_from_slice(&text.as_bytes()[..fits]);
+            self.len += fits;
+            if fits < text.len() {
+                Err(fmt::Error)
+            } else {
+                Ok(())
+            }
+        }
+    }
+    if buffer.is_empty() {
+        return;
+    }
+    let mut cut = Cut { buffer, len: 0 };
+    // The only error is that the text did not fit, and then as much as fits is there.
+    let _ = write!(cut, "{error}");
+    let end = cut.len;
+    cut.buffer[end] = 0;
 }
 
 /// Records an error: what `shm_last_error` needs, and its number for `errno`.

@@ -254,7 +254,7 @@ fn a_thread_keeps_its_name() {
 
 /// A thread that could not ask for its inode number is not taken for another one of its process.
 #[test]
-fn a_token_without_an_inode_number_is_alive() {
+fn a_token_without_an_inode_number_is_live() {
     let (child, [holder]) = Child::named(|| {
         use_no_descriptors();
         [Holder::thread(true)]

@@ -1,8 +1,8 @@
-//! An actor: a process that does what its stage says, and answers with what it saw.
+//! An actor: a process that performs the statements of its stage, and answers with the results.
 //!
-//! Each message is one packet of a socket: a statement without its actor, with numbers in place of names. A process is
-//! an actor by one of the sockets 100 to 107, which stand for the names A to H and which all actors inherit, so that an
-//! actor can become two by any kind of fork, and stays the same by `exec`.
+//! Each message is one packet on a socket: a statement without its actor, with numbers in place of names. The sockets
+//! 100 to 107 stand for the names A to H, and all actors inherit all of them. So an actor can fork another one in any
+//! way, and stays the same actor after `exec`.
 
 use super::{calls, memory, processes};
 use std::{ffi::c_int, thread};
@@ -15,11 +15,11 @@ pub const ACTORS: usize = 8;
 /// The argument that makes a program an actor after `exec`, and is followed by the index of its name.
 pub const ARGUMENT: &str = "--actor";
 
-/// What an actor is.
+/// This process, as an actor.
 #[derive(Clone, Copy)]
 pub struct Actor {
     pub index: usize,
-    /// Whether it calls the functions of the crate instead of those that it has preloaded.
+    /// Whether it calls the functions of the crate instead of those of the preloaded drop-in.
     pub by_library: bool,
 }
 
@@ -29,9 +29,9 @@ impl Actor {
         Actor { index, by_library }
     }
 
-    /// Answers until the stage is gone.
+    /// Answers statements until the stage has ended.
     pub fn act(mut self) -> ! {
-        // SAFETY: takes nothing, and cannot fail.
+        // SAFETY: takes no argument, and cannot fail.
         let pid = unsafe { libc::getpid() };
         self.answer(&format!("ok #{pid}"));
         while let Some(statement) = self.receive() {
@@ -39,7 +39,7 @@ impl Actor {
             let answer = self.perform(&words);
             self.answer(&answer);
         }
-        // SAFETY: ends this process, without what its parent has registered.
+        // SAFETY: ends this process without running exit handlers of its parent.
         unsafe { libc::_exit(0) }
     }
 
@@ -60,7 +60,7 @@ impl Actor {
         }
     }
 
-    /// Does something in a thread, and waits for its end.
+    /// Performs a statement in a new thread, and waits for its end.
     fn in_thread(self, words: &[&str]) -> String {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let mut same = self;
@@ -86,7 +86,7 @@ impl Actor {
     }
 }
 
-/// Receives a packet; `None` at the end.
+/// Receives a packet; `None` if the other end is closed.
 pub fn receive(socket: c_int) -> Option<String> {
     let mut packet = [0u8; 4096];
     loop {
@@ -108,7 +108,7 @@ pub fn send(socket: c_int, text: &str) -> bool {
     sent == text.len() as isize
 }
 
-/// Returns what a system call has returned, or the name of its error.
+/// Returns the result of a system call as an answer: a number, or the name of the error.
 pub fn returned(result: c_int) -> String {
     if result == -1 {
         failed()

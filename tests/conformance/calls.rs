@@ -1,4 +1,4 @@
-//! What an actor calls: `shmget(2)`, `shmat(2)`, `shmdt(2)` and each command of `shmctl(2)`.
+//! The calls of an actor: `shmget(2)`, `shmat(2)`, `shmdt(2)` and each command of `shmctl(2)`.
 
 use super::{
     actor::{Actor, failed},
@@ -15,13 +15,13 @@ const SHM_STAT: c_int = 13;
 const SHM_INFO: c_int = 14;
 const SHM_STAT_ANY: c_int = 15;
 
-/// A byte that a buffer is full of before a call.
+/// The byte with which a buffer is filled before a call.
 const FILLING: u8 = 0xa5;
 
-/// An errno that no call sets. A call that succeeds must not change errno.
+/// A value of `errno` that no call sets. A call that succeeds must not change `errno`.
 const UNTOUCHED: c_int = 4095;
 
-/// Calls what a verb means. `None` if it is no verb of these.
+/// Makes the call that a verb stands for. `None` if the verb is not one of these.
 pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
     let call = match verb {
         "get" => get,
@@ -49,7 +49,7 @@ pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
 
 type Said = Result<String, String>;
 
-/// Calls with an errno that no call sets, and says if a call that succeeds has changed it.
+/// Makes a call after setting `errno` to `UNTOUCHED`, and reports it if a call that succeeds has changed `errno`.
 fn called<T>(call: impl FnOnce() -> T, say: impl FnOnce(T) -> Option<String>) -> String {
     // SAFETY: the location of this thread's errno.
     unsafe { *libc::__errno_location() = UNTOUCHED };
@@ -111,7 +111,7 @@ fn attach(actor: &Actor, words: &[&str]) -> Said {
     let address = number(words.get(1).unwrap_or(&"0"))? as usize as *const c_void;
     let flags = bits(words.get(2).unwrap_or(&"0"))?;
     let attach = || {
-        // SAFETY: the addresses of the situations are not those of anything that this program uses.
+        // SAFETY: this program uses no memory at the addresses of the situations.
         unsafe {
             if actor.by_library {
                 sysv::shmat(id, address, flags)
@@ -129,7 +129,7 @@ fn attach(actor: &Actor, words: &[&str]) -> Said {
 fn detach(actor: &Actor, words: &[&str]) -> Said {
     let address = number(words.first().unwrap_or(&""))? as usize as *const c_void;
     let detach = || {
-        // SAFETY: what is attached there is used by the kernel only, which notices that it is gone.
+        // SAFETY: this program accesses attached memory only through the kernel, which returns EFAULT if it is gone.
         unsafe {
             if actor.by_library {
                 sysv::shmdt(address)
@@ -145,7 +145,7 @@ fn detach(actor: &Actor, words: &[&str]) -> Said {
 
 /// Calls `shmctl` with any buffer.
 fn control(actor: &Actor, id: c_int, command: c_int, buffer: *mut c_void) -> c_int {
-    // SAFETY: the buffer suits the command, or it is none that this program uses.
+    // SAFETY: the buffer suits the command, or it is not memory that this program uses.
     unsafe {
         if actor.by_library {
             sysv::shmctl(id, command, buffer.cast())
@@ -155,20 +155,20 @@ fn control(actor: &Actor, id: c_int, command: c_int, buffer: *mut c_void) -> c_i
     }
 }
 
-/// A buffer, full of one byte, or a wrong one.
+/// The buffer of a call: one that is filled with a byte, or a wrong address.
 enum Buffer<T> {
     Right(Box<T>),
     Wrong(*mut c_void),
 }
 
 impl<T> Buffer<T> {
-    /// Makes a buffer: a right one, unless the word says otherwise.
+    /// Makes a buffer: a right one, unless the statement names an address.
     fn new(word: Option<&&str>) -> Result<Buffer<T>, String> {
         Ok(match word {
             None => {
                 // SAFETY: `T` is a structure of integers, for which all bytes are valid.
                 let mut right: Box<T> = Box::new(unsafe { mem::zeroed() });
-                // SAFETY: as long as the structure.
+                // SAFETY: writes as many bytes as the structure has.
                 unsafe { ptr::write_bytes(&raw mut *right, FILLING, 1) };
                 Buffer::Right(right)
             }
@@ -187,7 +187,7 @@ impl<T> Buffer<T> {
         }
     }
 
-    /// Runs a command, and has a right buffer described.
+    /// Runs a command. If it succeeds, describes a right buffer; if it fails, reports whether the buffer has changed.
     fn run(
         &mut self,
         actor: &Actor,
@@ -221,7 +221,7 @@ impl<T> Buffer<T> {
     }
 }
 
-/// `struct shmid64_ds` of the kernel, to its last byte.
+/// The kernel's `struct shmid64_ds`, to its last byte.
 #[repr(C)]
 struct Record {
     known: libc::shmid_ds,
@@ -233,7 +233,7 @@ fn describe_record(record: &Record) -> String {
     let mode = u32::from(perm.mode);
     // SAFETY: a structure of integers.
     let bytes: [u8; size_of::<libc::shmid_ds>()] = unsafe { mem::transmute_copy(known) };
-    // What follows the last field is zero.
+    // The bytes after the last field must be zero.
     let rest = &bytes[mem::offset_of!(libc::shmid_ds, shm_nattch) + 8..];
     let rest = if rest.iter().all(|&byte| byte == 0) {
         "zero"
@@ -364,7 +364,7 @@ fn other_command(actor: &Actor, words: &[&str]) -> Said {
     without_buffer(actor, &[words[0]], command)
 }
 
-/// `fill ID`: a command with a buffer that a peer of it would use, to see that nothing is written.
+/// `fill ID COMMAND`: a command that does not exist, with a right buffer, which must not change.
 fn fill(actor: &Actor, words: &[&str]) -> Said {
     let id = number(words.first().unwrap_or(&""))? as c_int;
     let command = number(words.get(1).unwrap_or(&""))? as c_int;
@@ -401,27 +401,27 @@ fn info(actor: &Actor, words: &[&str]) -> Said {
     Ok(buffer.run(actor, id, IPC_INFO, describe))
 }
 
-/// `usage [ID [BUFFER]]`: `SHM_INFO`, but for what is resident and swapped.
+/// `usage [ID [BUFFER]]`: `SHM_INFO`, without the resident and the swapped pages.
 fn usage(actor: &Actor, words: &[&str]) -> Said {
     let id = number(words.first().unwrap_or(&"0"))? as c_int;
     let mut buffer = Buffer::<[c_ulong; 6]>::new(words.get(1))?;
     let describe = |result, usage: &[c_ulong; 6]| {
         let [ids, total, _, _, attempts, successes] = usage;
         let highest = highest_index(actor, result);
-        // The structure has four bytes after the number, which the kernel zeroes.
+        // The number of segments is followed by four bytes of padding, which the kernel zeroes.
         format!("ok {highest} ids={ids} total={total} attempts={attempts} successes={successes}")
     };
     Ok(buffer.run(actor, id, SHM_INFO, describe))
 }
 
-/// `resident`: the pages that `SHM_INFO` says are in memory.
+/// `resident`: the number of resident pages that `SHM_INFO` returns.
 fn resident(actor: &Actor, _: &[&str]) -> Said {
     let mut buffer = Buffer::<[c_ulong; 6]>::new(None)?;
     let describe = |_, usage: &[c_ulong; 6]| format!("ok resident={}", usage[2]);
     Ok(buffer.run(actor, 0, SHM_INFO, describe))
 }
 
-/// `look`: asks about every segment, so that the backend notices who has died.
+/// `look`: reads the status of every segment, so that the backend notices deaths.
 fn look(actor: &Actor, _: &[&str]) -> Said {
     let mut usage = Buffer::<[c_ulong; 6]>::new(None)?;
     let highest = control(actor, 0, SHM_INFO, usage.address());

@@ -1,4 +1,5 @@
-//! The same situations on two sides, compared line by line, and the differences that are documented.
+//! Plays the same situations on both backends, and compares the transcripts line by line. Only the documented
+//! differences are allowed.
 
 use super::{
     DROPIN, documented,
@@ -20,7 +21,7 @@ pub struct Played {
     pub user: Transcript,
 }
 
-/// The situations that this user can play. Names those that it cannot.
+/// Returns the situations that this user can play. Reports the others as skipped.
 pub fn playable() -> &'static [Situation] {
     static PLAYABLE: LazyLock<Vec<Situation>> = LazyLock::new(|| {
         let missing = needs::missing(&[ROOT]);
@@ -37,7 +38,7 @@ pub fn playable() -> &'static [Situation] {
     &PLAYABLE
 }
 
-/// What all situations are on the kernel.
+/// Returns the transcripts of all situations on the kernel.
 pub fn on_kernel() -> Result<&'static [Transcript], String> {
     static TRANSCRIPTS: LazyLock<Result<Vec<Transcript>, String>> =
         LazyLock::new(|| play_all(&Side::Kernel(DROPIN.clone())));
@@ -50,7 +51,7 @@ fn play_all(side: &Side) -> Result<Vec<Transcript>, String> {
 
 static PLAYED: OnceLock<Result<Vec<Played>, String>> = OnceLock::new();
 
-/// What all situations are on both backends.
+/// Returns all situations with their transcripts on both backends.
 fn played() -> Result<&'static [Played], String> {
     let play = || -> Result<Vec<Played>, String> {
         let user = play_all(&Side::User(DROPIN.clone()))?;
@@ -83,7 +84,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A test that needs a namespace of System V in the kernel.
+/// Returns a test that needs an IPC namespace of its own.
 pub fn trial(name: &str, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
     let named = name.to_owned();
     Trial::test(name, move || match needs::missing(&[IPC_NAMESPACE]) {
@@ -95,7 +96,7 @@ pub fn trial(name: &str, test: impl FnOnce() -> Result<(), Failed> + Send + 'sta
     })
 }
 
-/// What a stage or an actor says of a statement that it does not understand, or of a limit that it cannot set.
+/// Words in the answer to a statement that the stage or the actor does not understand or cannot perform.
 const MISUNDERSTOOD: [&str; 9] = [
     "not called",
     "not done",
@@ -192,7 +193,7 @@ fn documented_exist() -> Result<(), Failed> {
     }
 }
 
-/// Returns the lines that differ, with a sign before each.
+/// Returns the lines that differ, each after a sign.
 pub fn lines_that_differ(one: &Transcript, other: &Transcript) -> Vec<String> {
     let mut lines = Vec::new();
     for index in 0..one.len().max(other.len()) {
@@ -205,7 +206,7 @@ pub fn lines_that_differ(one: &Transcript, other: &Transcript) -> Vec<String> {
     lines
 }
 
-/// Describes the difference, or returns an empty text if there is none.
+/// Returns all lines, with signs before those that differ; an empty text if none differs.
 pub fn report(situation: &Situation, one: &Transcript, other: &Transcript) -> String {
     if one == other {
         return String::new();
@@ -223,7 +224,7 @@ pub fn report(situation: &Situation, one: &Transcript, other: &Transcript) -> St
     text
 }
 
-/// Prints a table by subject, once the situations were played.
+/// Prints a table of the subjects, if the situations were played.
 pub fn summarize() {
     let Some(Ok(played)) = PLAYED.get() else {
         return;

@@ -1,14 +1,15 @@
-//! Whether the situations find defects: each line of `defects.txt` is planted in a copy of the user backend, and the
-//! suite must see it.
+//! Tests that the situations find defects: each defect of `defects.txt` is planted in a copy of the user backend, and
+//! the suite must fail.
 //!
 //! ```text
 //! == What goes wrong
 //! core/src/backend/user/FILE.rs
-//! - the text of a line, or of a part that occurs once
-//! + what stands there instead
+//! - a part of the file, which occurs once
+//! + the text that replaces it
 //! ```
 //!
-//! `\n` stands for the end of a line. By default a random sample of them, `SHMKEY_DEFECTS=N` of a size of your own; all with `--ignored`.
+//! `\n` stands for the end of a line. By default, a random sample of the defects is planted; `SHMKEY_DEFECTS=N` sets
+//! the size of the sample, and `--ignored` plants all defects.
 
 use super::{
     build_dropin, compare, documented,
@@ -23,13 +24,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The size of the sample, unless `SHMKEY_DEFECTS` says otherwise.
+/// The size of the sample, unless `SHMKEY_DEFECTS` sets it.
 const SAMPLE: usize = 2;
 
 /// The number of situations that are played before they are compared.
 const AT_A_TIME: usize = 120;
 
-/// A text and another one in its place, in a file of the user backend.
+/// A part of a file of the user backend, and the text that replaces it.
 #[derive(Clone)]
 struct Defect {
     name: String,
@@ -111,7 +112,7 @@ fn planted(root: &Path, defect: &Defect) -> Result<String, String> {
     }
 }
 
-/// Plants each of these, one at a time, and fails if the suite does not see it.
+/// Plants these defects one at a time, and fails if the suite does not find each.
 fn find(defects: &[Defect]) -> Result<(), Failed> {
     let copy = copy()?;
     let right = build_dropin(&copy, "defective.so")?;
@@ -141,7 +142,7 @@ fn find(defects: &[Defect]) -> Result<(), Failed> {
     }
 }
 
-/// Returns the name of a situation that differs from what it should be, if there is one.
+/// Returns the name of a situation whose transcript is wrong on this side, if there is one.
 fn seen(side: &Side) -> Option<String> {
     let documented = documented::all();
     let situations = compare::playable();
@@ -160,7 +161,7 @@ fn seen(side: &Side) -> Option<String> {
             if !differs(situation, kernel, user) {
                 continue;
             }
-            // Not because the machine was busy at that time: it differs again.
+            // Played again, because a busy machine can make a situation differ once.
             match play::play(side, &[situation]) {
                 Ok(again) if !differs(situation, kernel, &again[0]) => {}
                 _ => return Some(situation.name.clone()),
@@ -176,7 +177,7 @@ fn seen(side: &Side) -> Option<String> {
         .map(|_| "random situations".to_owned())
 }
 
-/// Copies what the drop-in is built from into a directory that later runs find again, with what was built.
+/// Copies the sources of the drop-in into a directory, which later runs use again with what they have built there.
 fn copy() -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("defects");
@@ -215,7 +216,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), String> {
     write(to, &bytes)
 }
 
-/// Writes a file, unless it has these bytes: Cargo builds what is newer again.
+/// Writes a file unless it has these bytes already, so that Cargo does not build it again.
 fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
     if fs::read(file).is_ok_and(|old| old == bytes) {
         return Ok(());

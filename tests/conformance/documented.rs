@@ -1,13 +1,13 @@
-//! The differences between the backends that cannot be removed: `documented.txt`, with the reason for each.
+//! The differences between the backends that cannot be removed. `documented.txt` lists them with their reasons.
 //!
 //! ```text
 //! == The name of a situation
-//! Why it cannot be the same.
-//! - A stat x → what the kernel answers
-//! + A stat x → what the user backend answers
+//! The reason for the difference.
+//! - A stat x → the answer of the kernel
+//! + A stat x → the answer of the user backend
 //! ```
 
-/// A situation that differs, in these lines exactly.
+/// A situation that differs in exactly these lines.
 pub struct Documented {
     pub name: String,
     pub reason: String,

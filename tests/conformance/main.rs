@@ -1,9 +1,10 @@
-//! The user backend answers as the kernel does: the same situations are played on both, and what happens is compared.
+//! The user backend answers as the kernel does: the same situations are played on both, and the results are compared.
 //!
-//! A *situation* is a sequence of calls by several processes, of several users, in a namespace of its own: see [`table`]
-//! for how they are written, and `situations/` for what they are. A [`stage`] plays one: it starts [`actor`]s, processes
-//! that make the calls of libc, for which the drop-in is preloaded. What they return is compared between the backends,
-//! errno, records and memory; only [`names`] stand in place of ids, addresses, process ids and times.
+//! A *situation* is a sequence of calls by several processes, which may be of several users, in a namespace of its
+//! own. [`table`] describes the language in which the files of `situations/` are written. A [`stage`] plays a
+//! situation: it starts [`actor`]s, which are processes that call libc's functions and have the drop-in preloaded.
+//! All results are compared: return values, errno, records and memory. [`names`] replaces ids, addresses, process ids
+//! and times, which differ between runs.
 
 mod actor;
 mod calls;
@@ -47,8 +48,8 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The drop-in that the actors have preloaded, where every user can read it: `SHMKEY_CONFORMANCE_DROPIN=…`, or that of this
-/// workspace.
+/// The drop-in that the actors preload, in a place where every user can read it. It is a copy of the file that
+/// `SHMKEY_CONFORMANCE_DROPIN` names, or is built from this workspace.
 static DROPIN: LazyLock<PathBuf> = LazyLock::new(|| {
     let name = "libshmkey_dropin.so";
     if let Some(asked) = env::var_os("SHMKEY_CONFORMANCE_DROPIN") {
@@ -60,15 +61,15 @@ static DROPIN: LazyLock<PathBuf> = LazyLock::new(|| {
     build_dropin(workspace, name).expect("the drop-in can be built")
 });
 
-/// Has Cargo build the drop-in of a workspace, and copies it under this name. A build for debugging also checks that no
-/// number overflows.
+/// Has Cargo build the drop-in of a workspace, and copies it under this name. The debug build also checks for
+/// overflows.
 fn build_dropin(workspace: &Path, name: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace).stderr(Stdio::inherit());
     cargo.args(["build", "--quiet", "-p", "shmkey-dropin"]);
     cargo.arg("--message-format=json-render-diagnostics");
     if workspace != Path::new(env!("CARGO_MANIFEST_DIR")) {
-        // A copy, with what a defect leaves unused.
+        // In a copy, a planted defect can leave code unused.
         cargo
             .args(["--offline", "--target-dir"])
             .arg(workspace.join("target"));
@@ -87,7 +88,7 @@ fn build_dropin(workspace: &Path, name: &str) -> Result<PathBuf, String> {
     let library = library.filter(|_| output.status.success());
     let library = library.ok_or_else(|| format!("{cargo:?} ended with {}", output.status))?;
     let copy = play::base().join(name);
-    // Not over a file that processes have mapped.
+    // Processes may have the old file mapped, so it is not overwritten.
     let _ = fs::remove_file(&copy);
     fs::copy(&library, &copy).map_err(|error| format!("{library}: {error}"))?;
     Ok(copy)

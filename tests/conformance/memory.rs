@@ -1,5 +1,5 @@
-//! What an actor does with memory: it reads and writes through the kernel, which says EFAULT where a program would be
-//! killed, and maps something else over it.
+//! An actor's accesses to memory, which go through the kernel, so that they return EFAULT instead of killing the
+//! process, and its changes of mappings.
 
 use super::{
     actor::{failed, returned},
@@ -10,7 +10,7 @@ use std::{
     fs,
 };
 
-/// Does what a verb means. `None` if it is no verb of these.
+/// Performs a verb. `None` if the verb is not one of these.
 pub fn perform(verb: &str, words: &[&str]) -> Option<String> {
     let numbers: Result<Vec<i64>, String> = words.iter().map(|word| number(word)).collect();
     let act: fn(&[usize]) -> String = match verb {
@@ -35,10 +35,10 @@ pub fn perform(verb: &str, words: &[&str]) -> Option<String> {
     })
 }
 
-/// A pipe with a byte in it.
+/// Makes a pipe with a byte in it.
 fn pipe(byte: u8) -> [c_int; 2] {
     let mut ends = [-1; 2];
-    // SAFETY: two descriptors and one byte, which are this function's own.
+    // SAFETY: there is room for two descriptors, and the byte can be read.
     unsafe {
         libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK);
         libc::write(ends[1], (&raw const byte).cast(), 1);
@@ -57,7 +57,7 @@ fn close(ends: [c_int; 2]) {
 fn peek(numbers: &[usize]) -> String {
     let ends = pipe(0);
     let mut byte = [0u8; 2];
-    // SAFETY: the kernel reads the byte, and says so if it is not there.
+    // SAFETY: the kernel reads the byte, and returns EFAULT if it cannot.
     let text = match unsafe { libc::write(ends[1], numbers[0] as *const c_void, 1) } {
         1 => {
             // SAFETY: two bytes are in the pipe.
@@ -73,7 +73,7 @@ fn peek(numbers: &[usize]) -> String {
 /// `poke ADDRESS BYTE`: writes a byte.
 fn poke(numbers: &[usize]) -> String {
     let ends = pipe(numbers[1] as u8);
-    // SAFETY: the kernel writes the byte, and says so if it cannot. It is in a segment.
+    // SAFETY: the kernel writes the byte, and returns EFAULT if it cannot. No code of this program uses that memory.
     let text = match unsafe { libc::read(ends[0], numbers[0] as *mut c_void, 1) } {
         1 => "ok".to_owned(),
         _ => failed(),
@@ -82,7 +82,7 @@ fn poke(numbers: &[usize]) -> String {
     text
 }
 
-/// `map ADDRESS`: the protection and the length of the mapping that begins there.
+/// `map ADDRESS`: returns the protection and the length of the mapping that begins there.
 fn map(numbers: &[usize]) -> String {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for line in maps.lines() {
@@ -100,7 +100,7 @@ fn map(numbers: &[usize]) -> String {
 
 fn map_nameless(address: usize, len: usize, protection: c_int) -> String {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: over a segment or in a range that nothing else uses.
+    // SAFETY: the range is a segment's, or no other code uses it.
     let at = unsafe { libc::mmap(address as *mut c_void, len, protection, flags, -1, 0) };
     if at == libc::MAP_FAILED {
         failed()
@@ -109,12 +109,12 @@ fn map_nameless(address: usize, len: usize, protection: c_int) -> String {
     }
 }
 
-/// `block ADDRESS LENGTH`: maps memory of its own there, over what is there.
+/// `block ADDRESS LENGTH`: maps private memory there, in place of what is mapped there.
 fn block(numbers: &[usize]) -> String {
     map_nameless(numbers[0], numbers[1], libc::PROT_READ | libc::PROT_WRITE)
 }
 
-/// `guard ADDRESS LENGTH`: the same, but it can only be read.
+/// `guard ADDRESS LENGTH`: does the same with read-only memory.
 fn guard(numbers: &[usize]) -> String {
     map_nameless(numbers[0], numbers[1], libc::PROT_READ)
 }
@@ -150,7 +150,7 @@ fn unshare_in_fork(numbers: &[usize]) -> String {
     returned(unsafe { libc::madvise(numbers[0] as *mut c_void, numbers[1], libc::MADV_DONTFORK) })
 }
 
-/// `dump ADDRESS LENGTH`: says whether all bytes are zero.
+/// `dump ADDRESS LENGTH`: reads every 512th byte, and returns whether they are the same.
 fn dump(numbers: &[usize]) -> String {
     let all = (numbers[0]..numbers[0] + numbers[1]).step_by(512);
     let bytes: Vec<String> = all.map(|address| peek(&[address])).collect();

@@ -1,18 +1,19 @@
-//! Names for what differs between two runs of the same situation: ids, addresses, process ids and times.
+//! Names for the values that differ between two runs of the same situation: ids, addresses, process ids and times.
 //!
-//! An actor marks such a value with a sign before its number, and this module puts a name in its place: `!7` is the
-//! id 7, `^4096` an address, `#12` a process and `@17` a time. In a statement, the names are replaced by numbers.
+//! An actor marks such a value with a sign, and this module replaces it with a name: `!7` is the id 7, `%3` an index,
+//! `^4096` an address, `#12` a process and `@17` a time. In statements, this module replaces the names with numbers.
 
 use std::collections::HashMap;
 
-/// Where the addresses `@0`, `@1`, … are: pages of a range that neither the kernel nor libc uses by itself.
+/// The addresses `@0`, `@1`, … of a situation are pages from here on, where neither the kernel nor libc maps memory
+/// unasked.
 pub const AREA: u64 = 0x1000_0000_0000;
 pub const PAGE: u64 = 4096;
 
-/// The bits of an id that are an index.
+/// The bits of an id that are its index.
 const INDEX: i64 = 0x7fff;
 
-/// What a situation has named so far.
+/// The names in a situation so far.
 #[derive(Default)]
 pub struct Names {
     ids: Vec<(String, i64)>,
@@ -42,7 +43,7 @@ impl Names {
         self.phases.push(second);
     }
 
-    /// Gives a name to what an answer contains: its first id, address or process.
+    /// Gives a name to the first id, address or process in an answer.
     pub fn name(&mut self, name: &str, answer: &str) {
         if name.is_empty() {
             return;
@@ -61,8 +62,8 @@ impl Names {
         }
     }
 
-    /// Replaces the names in a statement by numbers. The name of a segment that could not be created is the id −1,
-    /// and that of an address 4096, where nothing is attached.
+    /// Replaces a name in a statement with its number. A segment that could not be created has the id −1, and an
+    /// attachment that could not be made has the address 4096, where nothing is attached.
     pub fn resolve(&self, word: &str) -> String {
         let (base, offset) = match word.find(['+', '-']) {
             Some(at) if at > 0 => word.split_at(at),
@@ -83,7 +84,7 @@ impl Names {
         let is_name = base
             .chars()
             .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit());
-        // Segments are called w, x, y, z, and addresses p, q, r, s, each with a number behind it or not.
+        // The names of segments begin with w, x, y or z, those of addresses with p, q, r or s. A number may follow.
         let is_variable = is_name && base[1..].chars().all(|letter| letter.is_ascii_digit());
         match first {
             'w'..='z' if is_variable => {
@@ -102,7 +103,7 @@ impl Names {
         }
     }
 
-    /// Replaces the marked numbers of an answer by names.
+    /// Replaces the marked numbers of an answer with names.
     pub fn describe(&self, answer: &str) -> String {
         let words = answer.split(' ').map(|word| {
             let (field, value) = match word.split_once('=') {
@@ -168,7 +169,8 @@ impl Names {
         .to_owned()
     }
 
-    /// Returns the phase of a time. Each phase has seconds of its own. The kernel's clock is some milliseconds late.
+    /// Returns the name of the phase that a time belongs to. Each second belongs to one phase. The clock that the
+    /// kernel uses is some milliseconds late, so a time may be in the second before the first phase.
     fn time(&self, second: i64) -> String {
         let begun = self.phases.iter().filter(|&&begin| begin <= second).count();
         if begun > 0 {
@@ -183,7 +185,8 @@ impl Names {
     }
 }
 
-/// Reads a number: decimal, hexadecimal with 0x, with K, M, G or T behind it for powers of 1024.
+/// Reads a number: a decimal one, which K, M, G, T, P or E may follow for a power of 1024, or a hexadecimal one after
+/// 0x.
 pub fn number(text: &str) -> Result<i64, String> {
     let wrong = |_| format!("no number: {text}");
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! Plays situations on a backend, and returns what happened, line by line.
+//! Plays situations on a backend, and returns their transcripts.
 
 use super::table::Situation;
 use std::{
@@ -18,32 +18,32 @@ use std::{
 pub const BASE: &str = "SHMKEY_CONFORMANCE_STAGES";
 pub const BACKEND: &str = "SHMKEY_BACKEND";
 
-/// The environment variable that says how long a stage waits for an answer, in milliseconds.
+/// The environment variable that sets how long a stage waits for an answer, in milliseconds.
 pub const PATIENCE: &str = "SHMKEY_CONFORMANCE_PATIENCE";
 
-/// What answers the calls.
+/// The software that answers the calls.
 #[derive(Clone, Debug)]
 pub enum Side {
-    /// libc, and the kernel.
+    /// libc, on the kernel's segments.
     Libc,
-    /// A drop-in, and the kernel.
+    /// A drop-in, on the kernel's segments.
     Kernel(PathBuf),
-    /// A drop-in, and a directory.
+    /// A drop-in, on the user backend.
     User(PathBuf),
-    /// The same, with a defect, so that it may not answer at all.
+    /// A drop-in with a planted defect, on the user backend. It may not answer at all.
     Defective(PathBuf),
 }
 
-/// What happened in a situation: a line for each statement.
+/// The results of a situation: a line for each statement.
 pub type Transcript = Vec<String>;
 
-/// The number of situations that one process plays.
+/// The largest number of situations that one process plays.
 const BATCH: usize = 24;
 
 /// Plays all these situations, and returns a transcript for each.
 pub fn play(side: &Side, situations: &[&Situation]) -> Result<Vec<Transcript>, String> {
     let transcripts = Mutex::new(vec![Transcript::new(); situations.len()]);
-    // Those that wait for a second play at the same time, each in a process of its own.
+    // The situations that wait for the next second are played at the same time, each by a process of its own.
     let all = 0..situations.len();
     let (waiting, others): (Vec<usize>, Vec<usize>) =
         all.partition(|&index| situations[index].uses("tick"));
@@ -111,10 +111,10 @@ fn play_batch(side: &Side, situations: &[&Situation]) -> Result<Vec<Transcript>,
     }
 }
 
-/// The command that plays what it reads.
+/// Returns the command that plays the situations on its standard input.
 fn command(side: &Side) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    // Nothing else, so that the same environment stands on each side.
+    // The environment is the same on each side.
     command.env_clear();
     command.env(BASE, base());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -133,8 +133,8 @@ fn command(side: &Side) -> Command {
     command
 }
 
-/// A directory that every user can enter, for the drop-in and the directories of the stages; in memory, if there is a
-/// file system for that.
+/// Returns a directory that every user can enter, for the drop-in and the directories of the stages. It is in
+/// `/dev/shm` if that exists.
 pub fn base() -> &'static Path {
     static BASE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
         let memory = Path::new("/dev/shm");
@@ -153,7 +153,7 @@ pub fn base() -> &'static Path {
     BASE.path()
 }
 
-/// Removes the directory. Nothing is played afterwards.
+/// Removes the directory. No situation can be played afterwards.
 pub fn clear() {
     let _ = fs::remove_dir_all(base());
 }

@@ -1,4 +1,4 @@
-//! What an actor does as a process: it becomes two, another program or another user, and ends.
+//! An actor as a process: it forks, executes a program, becomes another user, and ends.
 
 use super::{
     actor::{ACTORS, ARGUMENT, Actor, FIRST_SOCKET, failed, returned},
@@ -9,7 +9,7 @@ use std::{
     fs, mem, ptr,
 };
 
-/// Does what a verb means. `None` if it is no verb of these.
+/// Performs a verb. `None` if the verb is not one of these.
 pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
     let index = || {
         words
@@ -18,7 +18,7 @@ pub fn perform(actor: &Actor, verb: &str, words: &[&str]) -> Option<String> {
             .unwrap_or(actor.index)
     };
     Some(match verb {
-        // SAFETY: the child goes on as another actor, in the only thread that a child has.
+        // SAFETY: the child continues as another actor, in the only thread that a child has.
         "fork" => forked(unsafe { libc::fork() }, index()),
         // SAFETY: the same, without the handlers of `pthread_atfork`.
         "raw-fork" => forked(
@@ -68,14 +68,14 @@ fn fork_exit() -> String {
         0 => unsafe { libc::_exit(0) },
         -1 => failed(),
         pid => {
-            // SAFETY: the child of this process; its status is not asked for.
+            // SAFETY: waits for a child of this process, and writes no status.
             unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
             format!("ok #{pid}")
         }
     }
 }
 
-/// This program, and the arguments that make it an actor.
+/// The arguments that make this program an actor.
 struct Program {
     arguments: [CString; 3],
 }
@@ -108,7 +108,7 @@ fn exec(index: usize) -> String {
     failed()
 }
 
-/// `vfork-exec NAME`: a child that shares this process's memory until it is another program.
+/// `vfork-exec NAME`: makes a child that shares this process's memory until it executes a program.
 fn vfork_exec(index: usize) -> String {
     extern "C" fn child(arguments: *mut c_void) -> c_int {
         // SAFETY: the lists end with a null pointer; the parent waits.
@@ -139,7 +139,7 @@ fn vfork_exec(index: usize) -> String {
     }
 }
 
-/// `spawn NAME`: a child by `posix_spawn(3)`.
+/// `spawn NAME`: makes a child by `posix_spawn(3)`.
 fn spawn(index: usize) -> String {
     let program = Program::new(index);
     let arguments = program.arguments();
@@ -162,10 +162,10 @@ fn spawn(index: usize) -> String {
     }
 }
 
-/// `closefrom`: closes all descriptors but the sockets of actors.
+/// `closefrom`: closes all descriptors except the sockets of the actors.
 fn close_all() -> String {
     let (first, last) = (FIRST_SOCKET as u32, FIRST_SOCKET as u32 + ACTORS as u32);
-    // SAFETY: nothing in an actor needs another descriptor.
+    // SAFETY: an actor needs no other descriptor.
     unsafe {
         libc::syscall(libc::SYS_close_range, 0, first - 1, 0);
         libc::syscall(libc::SYS_close_range, last, u32::MAX, 0);
@@ -182,7 +182,7 @@ fn become_user(words: &[&str]) -> String {
             groups.split(',').map(|group| group.parse().ok()).collect();
         let groups = groups?;
         let gid = *groups.first()?;
-        // SAFETY: numbers, and a list of this length.
+        // SAFETY: passes numbers, and a list of this length.
         let ok = unsafe {
             libc::setgroups(groups.len() - 1, groups[1..].as_ptr()) == 0
                 && libc::setresgid(gid, gid, gid) == 0
@@ -193,12 +193,12 @@ fn become_user(words: &[&str]) -> String {
     become_user().unwrap_or_else(|| "not done: as UID:GID".to_owned())
 }
 
-/// `drop CAPABILITY …`: leaves an effective user without these capabilities, by their numbers.
+/// `drop CAPABILITY …`: drops these effective and permitted capabilities, which are numbers.
 fn drop_capabilities(words: &[&str]) -> String {
-    // Version 3, and two words each of what is effective, permitted and inheritable.
+    // Version 3 has two words for each of the effective, permitted and inheritable sets.
     let mut header = [0x2008_0522_u32, 0];
     let mut sets = [0u32; 6];
-    // SAFETY: as long as the version says.
+    // SAFETY: the arrays have the sizes of that version.
     unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
     for word in words {
         let bit = number(word).unwrap_or(0) as u32;
@@ -248,7 +248,8 @@ fn limit(words: &[&str]) -> String {
     returned(unsafe { libc::setrlimit(which, &limit) })
 }
 
-/// `state`: what the calls must not change: open descriptors, threads, blocked signals, pending ones, children.
+/// `state`: returns what the calls must not change: open descriptors, threads, signals, the working directory,
+/// children.
 fn state() -> String {
     let count = |path| fs::read_dir(path).map_or(0, |entries| entries.count());
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -273,10 +274,10 @@ fn state() -> String {
     )
 }
 
-/// `reap`: waits for a child that has ended.
+/// `reap`: returns a child that has ended, if there is one.
 fn reap() -> String {
     let mut status = mem::MaybeUninit::<c_int>::uninit();
-    // SAFETY: any child of this process, of any kind.
+    // SAFETY: there is room for the status of a child.
     match unsafe { libc::waitpid(-1, status.as_mut_ptr(), libc::WNOHANG | libc::__WALL) } {
         -1 => format!("reap={}", failed()),
         0 => "reap=none".to_owned(),

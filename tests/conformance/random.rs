@@ -1,6 +1,6 @@
-//! Random situations on both backends. One that differs is made shorter until nothing can be left out.
+//! Random situations on both backends. A situation that differs is shortened for as long as it still differs.
 //!
-//! `SHMKEY_RANDOM=1000` plays that many; `SHMKEY_SEED=…` repeats those of a seed, which is printed.
+//! `SHMKEY_RANDOM` sets how many are played. Each run prints its seed, and `SHMKEY_SEED` repeats a run.
 
 use super::{
     DROPIN, compare,
@@ -14,7 +14,7 @@ use super::{
 use libtest_mimic::{Failed, Trial};
 use std::env;
 
-/// The number of situations that are played unless `SHMKEY_RANDOM` says otherwise.
+/// The number of situations that are played, unless `SHMKEY_RANDOM` sets it.
 const COUNT: usize = 150;
 
 /// The number of situations that are played at a time.
@@ -23,7 +23,7 @@ const AT_A_TIME: usize = 50;
 pub fn trials() -> Vec<Trial> {
     let asked = env::var("SHMKEY_RANDOM").ok();
     let count = asked.and_then(|asked| asked.parse().ok()).unwrap_or(COUNT);
-    // What differs here is not named well.
+    // If this one fails, `names` does not replace a value that differs between runs.
     let itself = "random situations on the kernel are the same with libc and with the drop-in";
     let user = "the user backend answers as the kernel does: random situations";
     vec![
@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Plays random situations. Fails with the shortest form of the first that differs.
+/// Plays random situations. If one differs, fails with a shortened form of it.
 pub fn search(sides: &[Side; 2], seed: u64, count: usize) -> Result<(), Failed> {
     let all: Vec<Situation> = (0..count)
         .map(|index| random(seed.wrapping_add(index as u64)))
@@ -61,7 +61,7 @@ fn play_both(sides: &[Side; 2], situations: &[Situation]) -> Result<[Vec<Transcr
     Ok([play(&sides[0], &all)?, play(&sides[1], &all)?])
 }
 
-/// Leaves out what does not matter for the difference: halves, quarters, …, single statements.
+/// Removes statements for as long as the situation still differs: halves, then quarters, …, then single statements.
 fn shortened(
     sides: &[Side; 2],
     mut situation: Situation,
@@ -100,11 +100,11 @@ fn shortened(
 struct Process {
     name: char,
     is_root: bool,
-    /// The names of what it has attached at an address of the kernel's choice.
+    /// The numbers in the names of its attachments at addresses that the backend chose.
     attached: Vec<usize>,
 }
 
-/// What the statements so far have named.
+/// The names in the statements so far.
 struct Names {
     random: Random,
     processes: Vec<Process>,
@@ -115,7 +115,7 @@ struct Names {
     users: bool,
 }
 
-/// Returns the random situation of a seed.
+/// Returns the random situation that a seed stands for.
 fn random(seed: u64) -> Situation {
     let mut random = Random::seeded(seed);
     let len = 8 + random.below(40);
@@ -139,7 +139,7 @@ fn random(seed: u64) -> Situation {
     }
 }
 
-/// Where segments are attached: each place has room for the two pages that each segment has.
+/// The number of places at which segments are attached. Each has room for the two pages of a segment.
 const PLACES: usize = 5;
 
 impl Names {
@@ -147,7 +147,7 @@ impl Names {
         values[self.random.below(values.len())]
     }
 
-    /// Starts another process, if there is a name for it.
+    /// Starts another process, if there is a name left for it.
     fn another(&mut self) -> Vec<String> {
         let name = self.next;
         if name > 'H' {
@@ -181,7 +181,7 @@ impl Names {
         format!("@{}", self.random.below(PLACES) * 4)
     }
 
-    /// What a process has attached: at a place, or where the kernel has chosen.
+    /// Returns where a process may have attached a segment: a place, or an address that the backend chose.
     fn attached(&mut self, which: usize) -> String {
         let own = self.processes[which].attached.clone();
         if own.is_empty() || self.random.below(2) == 0 {
@@ -271,7 +271,8 @@ impl Names {
         }
     }
 
-    /// Detaches something. The address is not used again: something else may be there then.
+    /// Detaches a segment. An address that the backend chose is not used again, because other memory may be there by
+    /// then.
     fn detach(&mut self, which: usize) -> String {
         let own = &mut self.processes[which].attached;
         if own.is_empty() || self.random.below(2) == 0 {
@@ -283,23 +284,24 @@ impl Names {
 
     fn set(&mut self) -> String {
         let segment = self.segment();
-        // Of the users of a directory, only root can give a segment away, and its file follows: documented.
+        // In a shared directory, only root can give a segment to another user: a documented difference.
         let owner = if self.users {
             "uid=keep gid=keep"
         } else {
             self.one_of(&["uid=0 gid=1001", "uid=1001 gid=1001", "uid=0 gid=0"])
         };
-        // Its owner can read and write it, or the file could not be opened when a child is made: documented.
+        // The owner may always read and write: otherwise the file could not be opened for a child, which is a
+        // documented difference.
         let mode = self.one_of(&["600", "640", "666", "604", "1644"]);
         format!("set {segment} {owner} mode={mode}")
     }
 
-    /// A process becomes two, or another program, or ends.
+    /// Has a process fork, execute a program, or end.
     fn change(&mut self, which: usize) -> Vec<String> {
         let name = self.processes[which].name;
         let change = self.random.below(13);
         match change {
-            // In other users' processes, a fork needs a permission that may be gone: documented.
+            // A fork by another user needs permissions that may be gone: a documented difference.
             0..6 if self.next <= 'H' && self.processes[which].is_root => {
                 let child = self.next;
                 self.next = (child as u8 + 1) as char;
@@ -323,7 +325,8 @@ impl Names {
             9..13 => {
                 self.processes.remove(which);
                 let ends = self.one_of(&["kill", "kill", "exit", "end"]);
-                // Which of several processes has died last is not known: documented. So another one looks.
+                // A call cannot know which of several processes has died last, a documented difference. So another
+                // process checks all segments after each death.
                 vec![match self.processes.first() {
                     Some(other) => format!("{name} {ends} | {} look", other.name),
                     None => format!("{name} {ends}"),

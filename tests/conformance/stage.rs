@@ -1,7 +1,7 @@
-//! A stage: a process that has a namespace of its own, plays one situation there, and writes what happened.
+//! A stage: a process that plays one situation in a namespace of its own, and prints the transcript.
 //!
-//! It makes no call of System V itself. It starts the actors as forks of itself, tells each what to do, one at a time,
-//! and waits for its answer or its death. In the answers, [`Names`] puts names in place of numbers.
+//! It makes no System V calls itself. It forks the actors, sends each statement to its actor, and waits for the
+//! answer or the actor's death. In the answers, [`Names`] replaces numbers with names.
 
 use super::{
     actor::{ACTORS, Actor, FIRST_SOCKET, receive, send},
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// What an actor is given to answer, in milliseconds, unless the environment says otherwise.
+/// How long an actor may take to answer, in milliseconds, unless the environment sets it.
 const PATIENCE: c_int = 20_000;
 
 fn patience() -> c_int {
@@ -40,7 +40,7 @@ pub fn main() -> ! {
     for (count, situation) in table::read("", &text).iter().enumerate() {
         println!("== {}", situation.name);
         io::stdout().flush().expect("a pipe");
-        // SAFETY: this process has one thread, so the child is whole.
+        // SAFETY: this process has one thread, so the child may run any code.
         match unsafe { libc::fork() } {
             0 => {
                 let mut stage = Stage::new(count);
@@ -50,7 +50,7 @@ pub fn main() -> ! {
             }
             stage => {
                 let mut status = 0;
-                // SAFETY: the child of this process.
+                // SAFETY: waits for a child of this process; there is room for its status.
                 unsafe { libc::waitpid(stage, &mut status, 0) };
                 if status != 0 {
                     println!("the stage has died: {status:#x}");
@@ -61,9 +61,9 @@ pub fn main() -> ! {
     process::exit(0)
 }
 
-/// Makes this process root of a user namespace if it is not root, so that it can have IPC namespaces.
+/// If this process is not root, makes it root of a new user namespace, so that it can make IPC namespaces.
 fn own_namespaces() {
-    // SAFETY: these take nothing or a flag.
+    // SAFETY: these take no argument or a flag.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
     // SAFETY: as above.
     if uid != 0 && unsafe { libc::unshare(libc::CLONE_NEWUSER) } == 0 {
@@ -103,7 +103,7 @@ impl Stage {
 
     fn play(&mut self, situation: &Situation) {
         if situation.needs_root() {
-            // Several users: the directory is a shared one.
+            // Processes of several users share the directory.
             fs::create_dir(&self.directory).expect("a directory");
             let mode = fs::Permissions::from_mode(0o1777);
             fs::set_permissions(&self.directory, mode).expect("its owner");
@@ -136,7 +136,7 @@ impl Stage {
         }
     }
 
-    /// Has an actor do something, and gives the result a name.
+    /// Has an actor perform a statement, and gives the result a name.
     fn direct(&mut self, index: usize, actor: &str, words: &[&str], name: &str) -> String {
         if self.processes[index] == -1 {
             if self.names.process_id(actor).is_some() {
@@ -180,7 +180,7 @@ impl Stage {
     /// Starts an actor.
     fn start(&mut self, index: usize, name: &str) -> Result<(), String> {
         io::stdout().flush().expect("a pipe");
-        // SAFETY: this process has one thread, so the child is whole.
+        // SAFETY: this process has one thread, so the child may run any code.
         match unsafe { libc::fork() } {
             0 => {
                 self.sockets.iter().for_each(|&socket| {
@@ -197,7 +197,7 @@ impl Stage {
         }
     }
 
-    /// Takes the first words of a new actor: its process id.
+    /// Receives the first answer of a new actor, which is its process id.
     fn welcome(&mut self, index: usize, name: &str) {
         let hello = self.answer(index);
         self.names.name(name, &hello);
@@ -222,7 +222,7 @@ impl Stage {
         }
     }
 
-    /// Waits for an actor's end.
+    /// Waits until an actor has ended.
     fn gone(&mut self, index: usize) -> String {
         let process = std::mem::replace(&mut self.processes[index], -1);
         match wait(&[process], patience()) {
@@ -231,7 +231,7 @@ impl Stage {
         }
     }
 
-    /// Waits for the next second, with which a new phase begins. The kernel's coarse clock is late by up to 10 ms.
+    /// Waits until the next second, in which a new phase begins. The kernel's coarse clock is up to 10 ms late.
     fn tick(&mut self) -> String {
         let now = now();
         let next = Duration::from_secs(now.as_secs() + 1) + Duration::from_millis(25);
@@ -240,7 +240,7 @@ impl Stage {
         "ok".to_owned()
     }
 
-    /// Sets a limit of the namespace, for processes that have not called anything yet.
+    /// Sets a limit of the namespace, before any process makes its first call.
     fn set_limit(&self, which: &str, value: &str) -> String {
         let (file, text) = if env::var(BACKEND).is_ok_and(|backend| backend == "user") {
             let file = self.directory.join("limits");
@@ -259,7 +259,8 @@ impl Stage {
     /// Kills all actors, and removes the directory.
     fn clear(&mut self) {
         for process in self.names.processes() {
-            // SAFETY: a process of this situation: either it runs, or its parent has not waited for it and runs.
+            // SAFETY: the id is still that of a process of this situation: it runs, or its parent has not waited for
+            // it.
             unsafe { libc::kill(process as libc::pid_t, libc::SIGKILL) };
         }
         self.processes = [-1; ACTORS];
@@ -267,7 +268,7 @@ impl Stage {
     }
 }
 
-/// Makes a pair of sockets. Puts the actor's end at its number, and returns the stage's.
+/// Makes a pair of sockets. Moves the actor's end to this number, and returns the stage's end.
 fn stage_end(number: c_int) -> c_int {
     let mut ends = [-1; 2];
     // SAFETY: two descriptors of this process.
@@ -279,7 +280,7 @@ fn stage_end(number: c_int) -> c_int {
         );
         libc::dup2(ends[1], number);
         libc::close(ends[1]);
-        // Beyond the actors' sockets, so that it never is where one of them goes.
+        // Above the numbers of the actors' sockets, which stay free for these.
         let end = libc::fcntl(
             ends[0],
             libc::F_DUPFD_CLOEXEC,
@@ -290,7 +291,7 @@ fn stage_end(number: c_int) -> c_int {
     }
 }
 
-/// Waits until one of these descriptors can be read, and returns its index.
+/// Waits until one of these descriptors is readable, and returns its index; `None` after the timeout.
 fn wait(descriptors: &[c_int], timeout: c_int) -> Option<usize> {
     let mut polled: Vec<libc::pollfd> = descriptors
         .iter()
@@ -300,14 +301,15 @@ fn wait(descriptors: &[c_int], timeout: c_int) -> Option<usize> {
             revents: 0,
         })
         .collect();
-    // SAFETY: a list of this length.
+    // SAFETY: the list has this length.
     unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
     polled
         .iter()
         .position(|polled| polled.revents & (libc::POLLIN as c_short) != 0)
 }
 
-/// Says by what a child of this process has died, if it is a child of it.
+/// Returns the exit status of a process, or the signal that has killed it; `elsewhere` if it is not a child of this
+/// process.
 fn status(process: c_int) -> String {
     // SAFETY: plain data, for which zeroes are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -323,7 +325,7 @@ fn status(process: c_int) -> String {
     if result != 0 {
         return "elsewhere".to_owned();
     }
-    // SAFETY: the kernel has filled in what SIGCHLD has.
+    // SAFETY: the kernel has filled in the fields of SIGCHLD.
     format!("{}", unsafe { info.si_status() })
 }
 

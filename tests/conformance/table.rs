@@ -1,4 +1,4 @@
-//! The situations: a small language, read from the files of `situations/`, one for each subject.
+//! The situations, which are written in a small language in the files of `situations/`, one for each subject.
 //!
 //! ```text
 //! == The owner reads a segment of mode MODE
@@ -7,9 +7,9 @@
 //! A at x 0 rdonly = p       # a comment
 //! ```
 //!
-//! Each statement is `ACTOR VERB …`, where the actor is a process with a name from A to H, or a verb of the [stage]
-//! itself. `= x` names what the statement returns: a segment, an address or a process. A line `each` stands for one
-//! situation for each of its values; several such lines for each combination.
+//! A statement is `ACTOR VERB …`, where the actor is a process with a name from A to H, or a verb of the [stage]
+//! itself. `= x` names the result of the statement: a segment, an address or a process. With a line `each`, there is
+//! a situation for each of its values; with several such lines, one for each combination of values.
 //!
 //! [stage]: crate::stage
 
@@ -23,7 +23,7 @@ pub struct Situation {
     pub statements: Vec<String>,
 }
 
-/// The files of `situations/`, by subject.
+/// The subjects, and their files.
 const SUBJECTS: [(&str, &str); 16] = [
     ("creation", include_str!("situations/creation.txt")),
     ("lookup", include_str!("situations/lookup.txt")),
@@ -43,12 +43,12 @@ const SUBJECTS: [(&str, &str); 16] = [
     ("surroundings", include_str!("situations/surroundings.txt")),
 ];
 
-/// Returns the subjects, in their order.
+/// Returns the subjects, in the order in which they are played.
 pub fn subjects() -> impl Iterator<Item = &'static str> {
     SUBJECTS.iter().map(|(subject, _)| *subject)
 }
 
-/// Returns all situations, each combination of values as one of its own.
+/// Returns all situations, with one for each combination of values.
 pub fn all() -> Vec<Situation> {
     let of_subject = |(subject, text): &(&str, &str)| read(subject, text);
     SUBJECTS.iter().flat_map(of_subject).collect()
@@ -87,7 +87,7 @@ pub fn read(subject: &str, text: &str) -> Vec<Situation> {
 /// A variable and its values.
 type Each = (String, Vec<String>);
 
-/// Returns the situation once for each combination of values.
+/// Returns a situation for each combination of values.
 fn expand(situation: &Situation, eaches: &[Each]) -> Vec<Situation> {
     let Some(((variable, values), rest)) = eaches.split_first() else {
         return vec![situation.clone()];
@@ -97,7 +97,7 @@ fn expand(situation: &Situation, eaches: &[Each]) -> Vec<Situation> {
             Some((before, after)) => format!("{before}{value}{after}"),
             None => format!("{} [{variable} {value}]", situation.name),
         };
-        // A value has no spaces, so that `stat_x` stands for the statement `stat x`.
+        // A value has no spaces: `stat_x` stands for `stat x`.
         let value = value.replace('_', " ");
         let replace = |statement: &String| statement.replace(variable.as_str(), &value);
         let one = Situation {
@@ -111,7 +111,7 @@ fn expand(situation: &Situation, eaches: &[Each]) -> Vec<Situation> {
 }
 
 impl Situation {
-    /// Returns whether a statement has this as its verb, or as its first word.
+    /// Returns whether the verb of a statement, or its first word, is this one.
     pub fn uses(&self, verb: &str) -> bool {
         let mut statements = self.statements.iter();
         statements.any(|statement| {
@@ -122,7 +122,7 @@ impl Situation {
         })
     }
 
-    /// Returns whether only root can be these processes.
+    /// Returns whether only root can play the situation.
     pub fn needs_root(&self) -> bool {
         const OF_ROOT: [&str; 5] = ["as", "limit", "chroot", "drop", "pid-namespace"];
         OF_ROOT.iter().any(|verb| self.uses(verb))

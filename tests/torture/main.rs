@@ -19,7 +19,7 @@ use victims::{Objects, VICTIMS, Victim};
 
 /// The number of k in a sample.
 const SAMPLE: usize = if cfg!(debug_assertions) {
-    40 // the same instructions, and many more between them
+    15 // the same instructions, and many more between them
 } else {
     150
 };

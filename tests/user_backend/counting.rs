@@ -1,4 +1,4 @@
-//! `shm_nattch`, the last process and the times, whatever a process does; and removal.
+//! `shm_nattch`, the last process, the times, and removal, after all that a process can do to its attachments.
 
 use crate::{namespace::*, support::Helper};
 use shmkey_core::backend::{self, SHM_DEST};
@@ -8,18 +8,18 @@ tasks! {
     threads_count_together
     children_count_on_their_own
     a_child_counts_though_its_parent_detaches_at_once
-    programs_that_are_executed_do_not_count
-    the_dead_do_not_count_and_were_the_last_process
-    an_attach_after_a_death_is_the_last_one
+    executed_programs_do_not_count
+    a_dead_process_does_not_count_and_is_the_last_process
+    an_attach_after_a_death_sets_the_last_process
     closing_all_descriptors_changes_nothing
-    what_is_unmapped_is_detached
-    what_has_taken_its_place_is_not_detached
+    an_attachment_that_is_unmapped_does_not_count
+    memory_in_place_of_an_attachment_is_not_detached
     a_removed_segment_stays_until_the_last_detach
     a_removed_segment_goes_with_its_last_process
     ids_are_those_that_the_kernel_gives
     a_mapping_excluded_from_children_does_not_count_there
     handlers_attach_while_the_program_forks
-    threads_of_a_child_that_ran_no_handlers_begin_anew_once
+    threads_of_a_child_made_by_clone_start_over_once
     a_thousand_attachments_of_a_segment_are_inherited
     a_death_is_noticed_by_the_attach_that_follows_a_fork
     an_attachment_inside_another_outlives_it
@@ -76,7 +76,7 @@ fn a_child_counts_though_its_parent_detaches_at_once() {
     assert_eq!(fails(backend::stat(id)), libc::EINVAL);
 }
 
-fn programs_that_are_executed_do_not_count() {
+fn executed_programs_do_not_count() {
     let id = private(100);
     let memory = attach(id);
     let mut child = Command::new("sleep").arg("100").spawn().unwrap();
@@ -112,7 +112,7 @@ fn pipe() -> (i32, i32) {
     (ends[0], ends[1])
 }
 
-fn the_dead_do_not_count_and_were_the_last_process() {
+fn a_dead_process_does_not_count_and_is_the_last_process() {
     let id = private(100);
     let memory = attach(id);
     let child = fork_and_pause(|| _ = attach(id));
@@ -125,7 +125,7 @@ fn the_dead_do_not_count_and_were_the_last_process() {
     assert_eq!(stat(id).shm_lpid, process_id());
 }
 
-fn an_attach_after_a_death_is_the_last_one() {
+fn an_attach_after_a_death_sets_the_last_process() {
     let id = private(100);
     let child = fork_and_pause(|| _ = attach(id));
     wait_until("the child attaches", || nattch(id) == 1);
@@ -148,7 +148,7 @@ fn closing_all_descriptors_changes_nothing() {
     assert_eq!(nattch(id), 0);
 }
 
-fn what_is_unmapped_is_detached() {
+fn an_attachment_that_is_unmapped_does_not_count() {
     let id = private(100);
     let memory = attach(id);
     // SAFETY: the memory is not used again.
@@ -157,7 +157,7 @@ fn what_is_unmapped_is_detached() {
     assert_eq!(fails(try_detach(memory)), libc::EINVAL);
 }
 
-fn what_has_taken_its_place_is_not_detached() {
+fn memory_in_place_of_an_attachment_is_not_detached() {
     let id = private(8192);
     let memory = attach(id);
     // SAFETY: the segment's memory is replaced, and not used again.
@@ -200,7 +200,7 @@ fn a_removed_segment_goes_with_its_last_process() {
     wait_until("the child attaches", || nattch(id) == 1);
     backend::remove(id).unwrap();
     kill(child);
-    // Creating another one collects it.
+    // Creating another segment destroys it.
     backend::remove(private(1)).unwrap();
     assert_eq!(files(directory().as_ref()), ["table"]);
 }
@@ -232,7 +232,7 @@ fn a_mapping_excluded_from_children_does_not_count_there() {
     kill(child);
 }
 
-/// The segment that the handler attaches.
+/// The segment that the signal handler attaches.
 static SEGMENT: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
 
 extern "C" fn attach_and_detach(_: i32) {
@@ -255,7 +255,7 @@ fn handlers_attach_while_the_program_forks() {
         it_value: every,
     };
     let handler: extern "C" fn(i32) = attach_and_detach;
-    // SAFETY: the handler makes calls that a handler may make.
+    // SAFETY: the handler makes only calls that are safe in a signal handler.
     unsafe {
         libc::signal(libc::SIGALRM, handler as usize);
         libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut());
@@ -281,7 +281,7 @@ fn wait_for(child: i32) {
     assert_eq!(status, 0);
 }
 
-/// Attaches the segment under the key 7, and says how often it is attached.
+/// Attaches the segment under the key 7, and prints how often it is attached.
 fn count_and_wait() {
     let id = get(7, 100, CREATE | 0o600).unwrap();
     attach(id);
@@ -304,7 +304,7 @@ fn processes_of_one_directory_meet_and_those_of_two_do_not() {
     assert_eq!(count(&mut fourth), "2");
 }
 
-fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
+fn threads_of_a_child_made_by_clone_start_over_once() {
     let inherited = attach(private(100)) as usize;
     let start = &*Box::leak(Box::new(Barrier::new(8)));
     let attach_and_detach = || {
@@ -316,7 +316,7 @@ fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
         backend::remove(id).unwrap();
     };
     for _ in 0..100 {
-        // SAFETY: the child makes calls of this library and of the C library's threads, and ends.
+        // SAFETY: the child, a copy of this process, starts threads that call this library, and ends.
         let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } as i32;
         if child == 0 {
             let threads = [(); 8].map(|()| thread::spawn(attach_and_detach));
@@ -326,7 +326,7 @@ fn threads_of_a_child_that_ran_no_handlers_begin_anew_once() {
             unsafe { libc::_exit(i32::from(!is_done || !is_detached)) };
         }
         let mut status = -1;
-        // SAFETY: waits for this process's child; there is room for its status.
+        // SAFETY: waits for a child of this process; there is room for its status.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
     }
@@ -358,7 +358,7 @@ fn an_attachment_inside_another_outlives_it() {
     let (large, small) = (private(4 * page), private(page));
     let outer = attach(large);
     let within = outer.wrapping_add(2 * page);
-    // SAFETY: these bytes of the larger segment are not used.
+    // SAFETY: no code uses these bytes of the larger segment.
     let inner = unsafe { backend::attach(small, within.cast(), libc::SHM_REMAP) };
     assert_eq!(inner.unwrap(), within.cast());
     detach(outer);

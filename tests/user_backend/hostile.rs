@@ -1,4 +1,5 @@
-//! What others can do to a namespace: errors are fine; a crash, a hang, or following their files is not.
+//! Hostile changes of a namespace. They may cause errors, but no crash and no hang, and no file outside of the
+//! namespace may be used.
 
 use crate::{
     namespace::*,
@@ -21,14 +22,14 @@ tasks! {
     random_numbers_in_the_header_do_no_harm
     a_file_that_took_a_segments_place_is_refused
     a_short_segment_is_refused
-    a_lock_held_by_nobody_is_taken_over
-    a_table_that_was_truncated_is_not_touched
+    a_lock_without_a_holder_is_taken_over
+    a_truncated_table_is_not_accessed
     a_table_full_of_removed_segments_does_not_hold_up_a_call
     ;
     create_and_say
 }
 
-/// Creates a segment, and says the error number, or 0.
+/// Creates a segment, and prints the error number, or 0.
 fn create_and_say() {
     let created = get(7, 100, CREATE | 0o600);
     println!("\nresult {}", created.map_or_else(|errno| errno.0, |_| 0));
@@ -88,7 +89,7 @@ fn a_directory_of_another_user_is_refused() {
 }
 
 #[test]
-fn a_table_that_is_not_what_it_should_be_is_refused() {
+fn a_table_of_the_wrong_kind_or_size_is_refused() {
     let test = Namespace::new();
     let directory = test.path().join("d");
     let table = directory.join("table");
@@ -179,7 +180,7 @@ fn a_short_segment_is_refused() {
     backend::remove(id).unwrap();
 }
 
-/// The table's file, opened as another process could.
+/// Opens the table's file, as another process can.
 fn table() -> File {
     let path = format!("{}/table", std::env::var("SHMKEY_DIR").unwrap());
     OpenOptions::new()
@@ -189,9 +190,9 @@ fn table() -> File {
         .unwrap()
 }
 
-fn a_lock_held_by_nobody_is_taken_over() {
+fn a_lock_without_a_holder_is_taken_over() {
     let id = get(7, 100, CREATE | 0o600).unwrap();
-    // The lock's word, with the slots 0x1233 (free) and 0x7ffe (none).
+    // Words of the lock, whose holder has the slot 0x1233, which is free, or 0x7ffe, which has never been used.
     for word in [0x1234_u32, 0x7fff, 0x9234] {
         table().write_all_at(&word.to_ne_bytes(), 64).unwrap();
         assert_eq!(nattch(id), 0, "{word:x}");
@@ -199,7 +200,7 @@ fn a_lock_held_by_nobody_is_taken_over() {
     }
 }
 
-/// Makes a number of calls, whose results do not matter.
+/// Makes random calls, and ignores their results.
 fn call(random: &mut Random) {
     let key = random.below(4) as i32 + 1;
     let id = match random.below(3) {
@@ -217,7 +218,7 @@ fn call(random: &mut Random) {
     let _ = backend::stat_at(random.below(64) as i32);
 }
 
-/// Has children make calls while this process writes to the table.
+/// Has children make random calls while this process writes to the table.
 fn scribble(rounds: usize, mut write: impl FnMut(&File, &mut Random)) {
     let seed = Random::seed_of_run();
     for round in 0..rounds {
@@ -249,7 +250,7 @@ fn scribble(rounds: usize, mut write: impl FnMut(&File, &mut Random)) {
 
 fn random_bytes_in_the_table_do_no_harm() {
     scribble(8, |file, random| {
-        // Not the lock's word, which would make each call wait for some seconds.
+        // The lock's word is left alone: with a wrong one, each call could wait for some seconds.
         let start = [128, 4096, 64 << 10, 192 << 10, (192 << 10) + (4 << 20)][random.below(5)];
         let offset = start + random.below(4096) as u64;
         let bytes: [u8; 4] = std::array::from_fn(|_| random.below(256) as u8);
@@ -265,13 +266,13 @@ fn random_numbers_in_the_header_do_no_harm() {
     });
 }
 
-fn a_table_that_was_truncated_is_not_touched() {
+fn a_truncated_table_is_not_accessed() {
     let id = private(100);
     let memory = attach(id);
     let path = Path::new(&std::env::var("SHMKEY_DIR").unwrap()).join("table");
     let table = OpenOptions::new().write(true).open(path);
     table.unwrap().set_len(0).unwrap();
-    // The library looks again only after a while.
+    // The library checks the table's size at most every 4 ms.
     std::thread::sleep(std::time::Duration::from_millis(50));
     detach(memory);
     assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);

@@ -1,5 +1,5 @@
-//! A process is killed before and after each of its system calls. The namespace stays usable at once, and what it leaves
-//! is collected.
+//! A process is killed before and after each of its system calls. The namespace stays usable, and other processes
+//! remove what the dead one has left.
 
 use crate::namespace::*;
 use shmkey_core::backend;
@@ -15,12 +15,12 @@ tasks! {
     a_process_killed_at_its_first_call_leaves_nothing
 }
 
-/// Runs a child to its n-th stop at a system call, and kills it there. Returns false if it has ended before.
+/// Runs a child up to its n-th stop at a system call, and kills it there. Returns false if it has ended before that.
 pub fn kill_at(n: usize, act: &dyn Fn()) -> bool {
-    // SAFETY: this process has one thread that uses the library.
+    // SAFETY: no other thread of this process holds a lock that the child needs.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: the child asks to be traced, stops, and ends without running the parent's destructors.
+        // SAFETY: the child lets its parent trace it, stops, and ends without running exit handlers of the parent.
         unsafe {
             libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<libc::c_void>(), 0);
             libc::raise(libc::SIGSTOP);
@@ -30,7 +30,7 @@ pub fn kill_at(n: usize, act: &dyn Fn()) -> bool {
     }
     let mut status = 0;
     for _ in 0..=n {
-        // SAFETY: the child is this process's own, and traced by this thread.
+        // SAFETY: this process has made the child, and this thread traces it.
         unsafe {
             libc::waitpid(child, &mut status, 0);
             if libc::WIFSTOPPED(status) {
@@ -61,7 +61,7 @@ pub fn kill_at(n: usize, act: &dyn Fn()) -> bool {
     !libc::WIFEXITED(status)
 }
 
-/// Kills a child at each of its system calls, and checks after each what is left.
+/// Kills a child at each of its system calls in turn, and calls `check` after each.
 fn at_each_call(act: impl Fn(), check: impl Fn(usize)) {
     let mut n = 0;
     while kill_at(n, &act) {
@@ -76,7 +76,8 @@ fn at_each_call(act: impl Fn(), check: impl Fn(usize)) {
     check(n);
 }
 
-/// Expects that a segment can be created, attached and removed, and that nothing else is left but the files named.
+/// Checks that a segment can be created, attached and removed, and that only the table and the files of `others` are
+/// left.
 fn is_usable(others: &[String]) {
     let id = get(99, 5000, CREATE | libc::IPC_EXCL | 0o600).unwrap();
     let memory = attach(id);
@@ -186,14 +187,14 @@ fn a_process_killed_while_it_forks_leaves_nothing() {
             unsafe { libc::waitpid(child, ptr::null_mut(), 0) };
         },
         |n| {
-            // A grandchild may end a moment later.
+            // A grandchild may end later than the child.
             wait_until(&format!("1 is attached, stop {n}"), || nattch(id) == 1);
             is_usable(&[format!("s.{id}")]);
         },
     );
 }
 
-/// The call makes the table. The parent has none yet.
+/// The call also makes the table, because the parent has made no call yet.
 fn a_process_killed_at_its_first_call_leaves_nothing() {
     let directory = std::env::var("SHMKEY_DIR").unwrap();
     at_each_call(

@@ -1,10 +1,11 @@
-//! The user backend: segments in a directory of files. What is counted, what is removed, what others can do to it, and what
-//! is left of the dead.
+//! The user backend, which keeps segments in files of a directory: counts and times, hostile files, killed processes,
+//! places of the directory, and the choice of the backend.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Makes each function a task, and defines a test that runs it in a namespace of its own.
+/// Defines a test for each function, which runs it as a task of another process in a namespace of its own. Functions
+/// after the `;` are tasks without a test.
 macro_rules! tasks {
     ($($task:ident)+ $(; $($other:ident)+)?) => {
         pub const TASKS: &[(&str, fn(&str))] = &[
@@ -35,7 +36,7 @@ mod sharing;
 
 use support::{do_task, say};
 
-/// What the processes of these tests do.
+/// Runs a task in the processes that the tests start.
 #[test]
 fn helper_process() {
     let tasks = [

@@ -1,6 +1,6 @@
 //! A namespace of the user backend for one test, and the calls in it.
 //!
-//! A process decides once which backend and which directory it uses. So each test runs as a task of another process, whose
+//! A process chooses its backend and its directory once. So each test runs as a task of another process, whose
 //! environment names both.
 
 use crate::support::Helper;
@@ -33,12 +33,12 @@ impl Namespace {
         self.0.path()
     }
 
-    /// Starts a process that does a task in this namespace.
+    /// Starts a process that runs a task in this namespace.
     pub fn start(&self, task: &str) -> Helper {
         self.start_within(&[], task)
     }
 
-    /// The same by another program, such as `unshare`, with its arguments.
+    /// Does the same through another program, such as `unshare`, with its arguments.
     pub fn start_within(&self, within: &[&str], task: &str) -> Helper {
         let directory = format!("SHMKEY_DIR={}", self.path().display());
         let mut program = within.to_vec();
@@ -46,7 +46,7 @@ impl Namespace {
         Helper::start(&program, task, self.path().to_str().unwrap())
     }
 
-    /// Has a process do a task to its end.
+    /// Runs a task in a process, and waits for its end.
     #[track_caller]
     pub fn run(&self, task: &str) {
         self.run_within(&[], task);
@@ -65,7 +65,7 @@ pub fn finish(mut helper: Helper) {
     assert!(helper.child.wait().unwrap().success());
 }
 
-/// The names of the files in a directory.
+/// Returns the names of the files in a directory, sorted.
 pub fn files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries
@@ -133,10 +133,10 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// Makes a child by `fork`, which waits to be killed once it has done something.
+/// Forks a child, which calls `act` and then waits until it is killed.
 pub fn fork_and_pause(act: impl FnOnce()) -> i32 {
     crate::support::fork_child(|| {
-        // SAFETY: ends this child with its parent.
+        // SAFETY: has the kernel kill this child when its parent ends.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         act();
         loop {

@@ -1,4 +1,5 @@
-//! Where a namespace can be: full and other file systems, a chroot, another user, a directory that is replaced.
+//! The places of a namespace: full file systems, other file systems, a directory that is removed, and processes that
+//! have changed their root directory or their user.
 
 use crate::{
     namespace::*,
@@ -16,7 +17,7 @@ tasks! {
     a_child_of_another_user_detaches_without_harm
     a_fork_in_a_chroot_shares_the_attachments
     a_last_detach_in_a_chroot_leaves_no_file
-    a_directory_that_is_removed_is_made_anew
+    a_directory_that_is_removed_is_made_again
     a_process_without_descriptors_gets_an_error
     a_process_without_address_space_gets_an_error
     a_small_limit_on_files_is_an_error_and_no_signal
@@ -105,11 +106,11 @@ fn a_last_detach_in_a_chroot_leaves_no_file() {
     assert_eq!(files(directory().as_ref()), ["table"]);
 }
 
-fn a_directory_that_is_removed_is_made_anew() {
+fn a_directory_that_is_removed_is_made_again() {
     let id = get(7, 100, CREATE | 0o600).unwrap();
     let memory = attach(id);
     fs::remove_dir_all(directory()).unwrap();
-    // Lookups ask whether the table is still there every few milliseconds.
+    // A lookup trusts the last check of the directory for 4 ms.
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(fails(get(7, 0, 0)), libc::ENOENT);
     assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);
@@ -139,11 +140,11 @@ fn set_limit(resource: u32, limit: u64) {
 fn a_process_without_descriptors_gets_an_error() {
     let id = private(100);
     let memory = attach(id);
-    crate::support::directory(); // needs descriptors
+    crate::support::directory(); // while there are descriptors, which it needs
     set_limit(libc::RLIMIT_NOFILE, 0);
     assert_eq!(fails(try_attach(id, 0)), libc::EMFILE);
     assert_eq!(fails(get(5, 1, CREATE | 0o600)), libc::EMFILE);
-    // A fork shares what it cannot open.
+    // The child shares the attachment, because the fork cannot open the segment's file.
     let child = fork_child(|| {
         detach(memory);
         0
@@ -225,9 +226,9 @@ fn a_full_file_system_is_an_error_and_never_a_signal() {
     test.run_within(&mount, "a_full_file_system_is_an_error");
 }
 
-/// In a file system of 2 MiB.
+/// Fills a file system of 2 MiB.
 fn a_full_file_system_is_an_error() {
-    // As in a kernel without so much memory.
+    // The kernel also returns ENOMEM for a segment that is larger than the memory.
     assert_eq!(fails(get(5, 4 << 20, CREATE | 0o600)), libc::ENOMEM);
     assert_eq!(fails(get(5, 0, 0)), libc::ENOENT);
     let mut ids = Vec::new();
@@ -239,7 +240,7 @@ fn a_full_file_system_is_an_error() {
     };
     assert_eq!(full, Errno(libc::ENOSPC));
     assert!(ids.len() >= 20, "{}", ids.len());
-    // What is left is less than an attachment's record may need.
+    // After this, there is too little space even for the record of an attachment.
     while get(libc::IPC_PRIVATE, 1, 0o600).is_ok() {}
     for &id in &ids {
         if let Ok(memory) = try_attach(id, 0) {
@@ -263,7 +264,7 @@ fn a_full_file_system_without_a_table_is_an_error() {
     test.run_within(&mount, "another_file_system_works");
 }
 
-/// On ext4, or whatever the temporary directory is on; or not at all.
+/// Uses a namespace on any file system. If that is too small for a table, expects ENOMEM.
 fn another_file_system_works() {
     let id = match get(5, 100_000, CREATE | 0o600) {
         Ok(id) => id,
@@ -293,7 +294,7 @@ fn a_disk_works() {
 fn overlayfs_works() {
     needs!(NAMESPACES);
     let test = Namespace::new();
-    // The locks are on another file there.
+    // On overlayfs, the locks are on `/dev/zero`.
     let mount = "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w && \
                  mount -t overlay -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w none \
                  \"$SHMKEY_TEST_NAME\" && exec \"$@\"";
@@ -301,7 +302,7 @@ fn overlayfs_works() {
     test.run_within(&within, "another_file_system_works");
 }
 
-/// As process 1 of a PID namespace.
+/// Prints the status of a segment, as process 1 of a PID namespace.
 fn say_what_process_1_has_attached() {
     assert_eq!(process_id(), 1);
     let id = get(7, 100, CREATE | 0o600).unwrap();
@@ -312,7 +313,7 @@ fn say_what_process_1_has_attached() {
 }
 
 #[test]
-fn two_processes_with_the_id_1_are_told_apart() {
+fn two_processes_with_the_id_1_are_distinguished() {
     needs!(NAMESPACES);
     let test = Namespace::new();
     let within = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];

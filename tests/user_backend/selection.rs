@@ -1,19 +1,19 @@
-//! Which backend a process takes, also under seccomp filters that forbid System V IPC.
+//! The choice of the backend, also under seccomp filters that forbid System V shared memory.
 
 use crate::namespace::*;
 use shmkey_core::backend::{self, Backend};
 
 tasks! {
-    a_filter_that_answers_enosys_makes_it_the_directory
-    a_filter_that_answers_eperm_makes_it_the_directory
-    a_filter_that_kills_makes_it_the_directory
-    a_filter_that_forbids_nothing_leaves_the_kernel
+    a_filter_that_answers_enosys_selects_the_user_backend
+    a_filter_that_answers_eperm_selects_the_user_backend
+    a_filter_that_kills_selects_the_user_backend
+    a_filter_that_forbids_nothing_selects_the_kernel
     another_choice_comes_too_late
     ;
     say_the_choice
 }
 
-/// Forbids the four calls with this action of a seccomp filter.
+/// Installs a seccomp filter that answers the four calls with this action.
 fn forbid(action: u32) {
     let calls = [
         libc::SYS_shmget,
@@ -55,37 +55,37 @@ extern "C" fn count_child(_: i32) {
     CHILDREN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
 
-/// Forbids the calls, lets the library choose, and expects that the program has seen nothing of a child.
+/// Forbids the calls, has the library choose, and checks that the program notices no child.
 fn choose_under(action: u32, expected: Backend) {
-    // SAFETY: a task, which is alone in its process, changes its environment before it makes a call.
+    // SAFETY: no other thread of this process accesses the environment.
     unsafe { std::env::set_var("SHMKEY_BACKEND", "auto") };
     let handler: extern "C" fn(i32) = count_child;
-    // SAFETY: the handler changes a number.
+    // SAFETY: the handler only changes an atomic number.
     unsafe { libc::signal(libc::SIGCHLD, handler as usize) };
     forbid(action);
     assert_eq!(backend::chosen(), expected);
     let children = CHILDREN.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(children, 0, "SIGCHLD");
-    // SAFETY: waits for no child in particular.
+    // SAFETY: waits for any child, and writes no status.
     assert_eq!(unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) }, -1);
     let id = private(100);
     detach(attach(id));
     backend::remove(id).unwrap();
 }
 
-fn a_filter_that_answers_enosys_makes_it_the_directory() {
+fn a_filter_that_answers_enosys_selects_the_user_backend() {
     choose_under(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32, Backend::User);
 }
 
-fn a_filter_that_answers_eperm_makes_it_the_directory() {
+fn a_filter_that_answers_eperm_selects_the_user_backend() {
     choose_under(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, Backend::User);
 }
 
-fn a_filter_that_kills_makes_it_the_directory() {
+fn a_filter_that_kills_selects_the_user_backend() {
     choose_under(libc::SECCOMP_RET_KILL_PROCESS, Backend::User);
 }
 
-fn a_filter_that_forbids_nothing_leaves_the_kernel() {
+fn a_filter_that_forbids_nothing_selects_the_kernel() {
     choose_under(libc::SECCOMP_RET_ALLOW, Backend::Kernel);
 }
 

@@ -1,7 +1,7 @@
-//! The cost of the user backend, as ratios to the kernel's System V shared memory.
+//! The cost of the user backend, as ratios to that of the kernel's System V shared memory.
 //!
-//! A process uses one backend. So each backend has a process of its own (`worker`), and the two take turns: each sample of
-//! one is compared with the sample of the other beside it.
+//! A process uses one backend. So each backend has a process of its own (`worker`), and the two take turns: each
+//! sample of one is compared with the next sample of the other.
 
 mod operations;
 pub mod worker;
@@ -16,24 +16,25 @@ use operations::ROWS;
 use std::time::Duration;
 use worker::Worker;
 
-/// A thing that both backends do.
+/// An operation that is measured on both backends.
 pub struct Row {
     name: &'static str,
-    /// The number of pairs of samples, and the shortest time that a sample takes.
+    /// The number of pairs of samples, and the shortest duration of a sample.
     rounds: usize,
     sample: Duration,
-    /// The largest ratio to the kernel that is a success.
+    /// The largest ratio of the user backend to the kernel that meets the goal.
     goal: Option<f64>,
-    /// The largest ratio of the user backend to itself in an earlier row: of 4,000 segments to one.
+    /// For a row with 4,000 segments: the number of the row with one segment, and the largest ratio of the user
+    /// backend in this row to the user backend in that row that meets the goal.
     growth: Option<(usize, f64)>,
     prepare: fn() -> Result<operations::Operation, Failure>,
 }
 
 /// Measures, and prints the table.
 pub fn print() -> Result<(), Failure> {
-    // In a namespace of its own, no limit of the kernel is reached. Without the rights for that, the rows with
-    // 4,000 segments may fail.
-    // SAFETY: this concerns this thread, which is the only one so far, and the programs that it starts.
+    // In a new IPC namespace, the kernel's limit of 4096 segments is not reached. Without the privilege to make one,
+    // the rows with 4,000 segments may fail.
+    // SAFETY: affects this thread, which is the only one so far, and the programs that it starts.
     let _ = unsafe { libc::unshare(libc::CLONE_NEWIPC) };
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let mut kernel = Worker::start("kernel", directory.path())?;

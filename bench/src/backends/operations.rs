@@ -20,12 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Does something so many times, and returns the nanoseconds of one time.
+/// Runs an operation as often as the argument says. Returns the nanoseconds of one operation.
 pub type Operation = Box<dyn FnMut(u64) -> Result<f64, Failure>>;
 
 const PAGE: usize = 4096;
 const MANY: usize = 4_000;
-/// A key that has no meaning.
+/// The first of the keys, which is arbitrary.
 const KEY: i32 = 0x7b5c_0001;
 
 const SHORT: Duration = Duration::from_millis(2);
@@ -67,15 +67,15 @@ const fn object(name: &'static str, prepare: fn() -> Result<Operation, Failure>)
 }
 
 pub const ROWS: [Row; 14] = [
-    row("create, attach, touch, detach, remove: 64 KiB", 1.5, || {
+    row("create, attach, write, detach, remove: 64 KiB", 1.5, || {
         lives(64 << 10)
     }),
-    row("create, attach, touch, detach, remove: 1 MiB", 1.5, || {
+    row("create, attach, write, detach, remove: 1 MiB", 1.5, || {
         lives(1 << 20)
     }),
     Row {
         rounds: 15,
-        ..row("create, attach, touch, detach, remove: 1 GiB", 1.0, || {
+        ..row("create, attach, write, detach, remove: 1 GiB", 1.0, || {
             lives(1 << 30)
         })
     },
@@ -105,7 +105,7 @@ pub const ROWS: [Row; 14] = [
     }),
 ];
 
-/// Repeats an operation.
+/// Measures an operation that this process repeats.
 fn repeated(mut operation: impl FnMut() -> Result<(), Failure> + 'static) -> Operation {
     Box::new(move |count| {
         let start = Instant::now();
@@ -116,7 +116,7 @@ fn repeated(mut operation: impl FnMut() -> Result<(), Failure> + 'static) -> Ope
     })
 }
 
-/// A measurement by several processes.
+/// Measures an operation of several processes on two processors.
 fn measured(measure: fn(Cpus, Amount) -> Result<f64, Failure>) -> Result<Operation, Failure> {
     let cpus = Cpus::first_two()?;
     Ok(Box::new(move |count| {
@@ -134,12 +134,13 @@ fn expect(works: bool) -> Result<(), Failure> {
     }
 }
 
-/// The life of a segment, with all its pages written.
+/// The whole life of a segment, with a write to each of its pages.
 fn lives(size: usize) -> Result<Operation, Failure> {
     Ok(repeated(move || {
         let id = sysv::shmget(libc::IPC_PRIVATE, size, 0o600);
         expect(id >= 0)?;
-        // SAFETY: the backend chooses the address; each page of the segment is written, and nothing uses it after that.
+        // SAFETY: the backend chooses the address; the writes are within the segment, which no code uses after the
+        // detach.
         unsafe {
             let memory = sysv::shmat(id, ptr::null(), 0);
             expect(memory as isize != -1)?;
@@ -155,7 +156,7 @@ fn lives(size: usize) -> Result<Operation, Failure> {
 fn attach_and_detach() -> Result<Operation, Failure> {
     let segment = segments(1)?.remove(0);
     Ok(repeated(move || {
-        // SAFETY: the backend chooses the address, and nothing uses the memory.
+        // SAFETY: the backend chooses the address, and no code uses the memory.
         unsafe {
             let memory = sysv::shmat(segment.id(), ptr::null(), 0);
             expect(memory as isize != -1)?;
@@ -176,7 +177,7 @@ fn lookup(count: usize) -> Result<Operation, Failure> {
     }))
 }
 
-/// Reads the status of each segment in turn. Each is attached once.
+/// Reads the status of each segment in turn. Each segment is attached once.
 fn status(count: usize) -> Result<Operation, Failure> {
     let segments = segments(count)?;
     let attached: Result<Vec<Attachment>, _> = segments.iter().map(Segment::attach).collect();
@@ -210,7 +211,7 @@ fn access() -> Result<Operation, Failure> {
     }))
 }
 
-/// Creates segments of one page with keys that follow each other.
+/// Creates segments of one page, with consecutive keys.
 fn segments(count: usize) -> Result<Vec<Segment>, Failure> {
     let options = Segment::options()
         .create(true)

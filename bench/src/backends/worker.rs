@@ -1,5 +1,5 @@
-//! A process of this program that uses one backend, and does what it is asked for on its standard input: a line with the
-//! number of a row and a count. It answers with the nanoseconds of an operation.
+//! A process of this program that uses one backend. A line of its standard input asks for a sample: the number of a
+//! row, and a count. The process answers with the nanoseconds of one operation, or with an error.
 
 use super::{
     Row,
@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-/// The subcommand of such a process.
+/// The subcommand that makes this program a worker.
 pub const HIDDEN: &str = "backend-worker";
 
-/// The process, seen from the one that asks it. It ends when its standard input does.
+/// The worker process, as its parent sees it. Dropping this closes the worker's standard input, which ends it.
 pub struct Worker {
     backend: &'static str,
     input: Option<ChildStdin>,
@@ -37,25 +37,25 @@ impl Worker {
         Ok(Worker {
             backend,
             input: process.stdin.take(),
-            output: BufReader::new(process.stdout.take().ok_or("there is no pipe")?),
+            output: BufReader::new(process.stdout.take().ok_or("the worker has no pipe")?),
             process,
         })
     }
 
-    /// Returns the nanoseconds of an operation.
+    /// Has an operation of a row run `count` times. Returns the nanoseconds of one.
     pub fn sample(&mut self, row: usize, count: u64) -> Result<f64, Failure> {
-        let input = self.input.as_mut().ok_or("there is no pipe")?;
+        let input = self.input.as_mut().ok_or("the worker has no pipe")?;
         writeln!(input, "{row} {count}")?;
         let mut answer = String::new();
         self.output.read_line(&mut answer)?;
         let answer = answer.trim();
         answer.parse().map_err(|_| {
             let name = ROWS.get(row).map_or("", |row| row.name);
-            format!("{name}, on the {}: {answer}", self.backend).into()
+            format!("{name}, on the backend {}: {answer}", self.backend).into()
         })
     }
 
-    /// Returns how many operations take so long.
+    /// Returns how many operations of a row take at least `time`.
     pub fn calibrate(&mut self, row: usize, time: Duration) -> Result<u64, Failure> {
         let mut count = 1;
         // The first sample also prepares the row.
@@ -74,7 +74,7 @@ impl Drop for Worker {
     }
 }
 
-/// Does what standard input asks for, until it ends.
+/// Answers the lines of standard input until it is closed.
 pub fn work() -> Result<(), Failure> {
     let mut current: Option<(usize, Operation)> = None;
     for line in io::stdin().lock().lines() {
@@ -82,7 +82,7 @@ pub fn work() -> Result<(), Failure> {
         let (row, count) = line.split_once(' ').ok_or("expected a row and a count")?;
         let (row, count): (usize, u64) = (row.parse()?, count.parse()?);
         if current.as_ref().is_none_or(|(number, _)| *number != row) {
-            // What the row before has created is removed first.
+            // Removes the segments of the previous row before the next one is prepared.
             current = None;
         }
         let answer = sample(&mut current, row, count);

@@ -1,4 +1,4 @@
-//! The thread that opens the object, acknowledges, and delivers what has waited.
+//! The thread that opens the object, sends acknowledgements, and delivers the packets that wait.
 
 use super::{Contents, MOST_ORIGINS, Shared, State, origin::Origin, sink::Sink};
 use crate::{
@@ -20,12 +20,12 @@ use tracing::{info, warn};
 /// How long a publishing bridge is silent before it is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// The clerk's own state.
+/// The state of the thread.
 pub struct Clerk<'a> {
     shared: &'a Shared,
-    /// To the publishing bridges.
+    /// The channels to the publishing bridges, by instance.
     channels: HashMap<u64, Channel>,
-    /// Why bridges were refused, to say it once.
+    /// The reasons for which bridges were refused, each of which is logged and sent once.
     refused: HashMap<u64, String>,
     heartbeat: Instant,
 }
@@ -41,7 +41,7 @@ impl<'a> Clerk<'a> {
         }
     }
 
-    /// Works until the end.
+    /// Works until the stop.
     pub fn run(&mut self) {
         while !self.shared.stop.load(Relaxed) {
             let offers = self.wait_for_work();
@@ -59,7 +59,7 @@ impl<'a> Clerk<'a> {
         self.acknowledge(What::Goodbye);
     }
 
-    /// Waits until there is something to do. Returns the offers of new bridges.
+    /// Waits until there is work, at most for a tick. Returns the offers of new bridges.
     fn wait_for_work(&self) -> Vec<(Header, Description, String)> {
         let state = lock(&self.shared.state);
         let is_idle = |state: &mut State| {
@@ -83,7 +83,7 @@ impl<'a> Clerk<'a> {
         match opened {
             Ok(()) => {
                 self.refused.remove(&offer.from);
-                // A ring goes on where the last bridge has ended; a broadcast begins with the next message.
+                // A ring continues where the last bridge has ended; a broadcast begins with the next message.
                 let first = if what.kind == Kind::Broadcast {
                     offer.number
                 } else {
@@ -116,7 +116,7 @@ impl<'a> Clerk<'a> {
         );
         let mut header = Header::new(What::Refusal, self.shared.network.instance);
         header.third = instance;
-        let text = format!("{} refuses it: {why}", self.shared.network.host);
+        let text = format!("{} says: {why}", self.shared.network.host);
         if let Some(channel) = self.channel(instance) {
             channel.put(header.with_body(text.as_bytes()).into());
         }
@@ -126,7 +126,7 @@ impl<'a> Clerk<'a> {
         self.refused.insert(instance, why);
     }
 
-    /// Opens the object, or creates it, unless it differs from the one that is offered.
+    /// Opens or creates the object, unless it differs from the one that is offered.
     fn open(&self, offered: &Description) -> Result<(), Failure> {
         let shared = self.shared;
         let found = Description::of(&shared.name)?;
@@ -164,7 +164,7 @@ impl<'a> Clerk<'a> {
             .retain(|_, origin| origin.seen.elapsed() < FORGOTTEN);
         let mut sink = lock(&shared.sink);
         if state.what.is_some() && sink.as_ref().is_none_or(Sink::is_removed) {
-            // The publishers still have what was not delivered.
+            // The publishers still have the messages that were not delivered.
             *sink = None;
             *state = State::default();
         }
@@ -174,7 +174,8 @@ impl<'a> Clerk<'a> {
         shared.count(&state);
     }
 
-    /// Tells the publishing bridges what has arrived and what is delivered, if that is due.
+    /// Sends the publishing bridges the numbers of what has arrived and what is delivered. A want is sent only if it
+    /// is due.
     fn acknowledge(&mut self, what: What) {
         let mut wants = Vec::new();
         {
@@ -215,7 +216,7 @@ impl<'a> Clerk<'a> {
         self.channels.get(&instance)
     }
 
-    /// Delivers what waits, until there is no room for a tick or an acknowledgement is due.
+    /// Delivers the packets that wait, until there was no room for a tick or an acknowledgement is due.
     fn deliver_waiting(&self) {
         let shared = self.shared;
         let mut state = lock(&shared.state);
@@ -249,7 +250,7 @@ impl<'a> Clerk<'a> {
     }
 }
 
-/// Waits a little if nothing was delivered: without a receiver, the wait for room ends at once.
+/// Sleeps for a short time if nothing was delivered, because the wait for room ends at once if there is no receiver.
 fn pause_if(nothing_delivered: bool, state: MutexGuard<State>) {
     drop(state);
     if nothing_delivered {
@@ -257,7 +258,7 @@ fn pause_if(nothing_delivered: bool, state: MutexGuard<State>) {
     }
 }
 
-/// Returns the messages of a packet that was checked when it arrived.
+/// Returns the messages of a packet. It was checked when it arrived.
 fn messages_again(packet: &[u8]) -> Vec<&[u8]> {
     let read = Header::read(packet).ok();
     let messages = read.and_then(|(header, body)| wire::messages(body, header.other).ok());

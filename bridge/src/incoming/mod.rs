@@ -1,15 +1,14 @@
-//! An object that is subscribed to: what other bridges publish is delivered into it.
+//! An object that is subscribed to: the messages that other bridges publish are delivered into it.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
 //! | `sink` | the object |
-//! | `origin` | what has arrived from one publishing bridge |
-//! | `clerk` | the thread that opens the object, acknowledges, and delivers what has waited |
+//! | `origin` | one publishing bridge, and which of its messages have arrived |
+//! | `clerk` | the thread that opens the object, sends acknowledgements, and delivers the packets that wait |
 //!
-//! A thread of Zenoh delivers each packet as it arrives, as long as there is room in the object. What does not fit waits,
-//! and the clerk delivers it later; the clerk also opens the object, and sends
-//! acknowledgements. A thread of Zenoh sends nothing and waits for nothing, because it also reads the packets of other
-//! objects.
+//! A thread of Zenoh delivers each packet as it arrives, as long as there is room in the object. Messages that do not
+//! fit wait, and the clerk delivers them later; the clerk also opens the object, and sends acknowledgements. A thread
+//! of Zenoh neither sends nor waits, because it also reads the packets of other objects.
 
 mod clerk;
 pub mod origin;
@@ -51,15 +50,16 @@ pub struct Incoming {
     clerk: Option<thread::JoinHandle<()>>,
 }
 
-/// What the clerk and the threads of Zenoh share.
+/// The state that the clerk and the threads of Zenoh share.
 struct Shared {
     name: String,
     network: Network,
     options: Options,
     state: Mutex<State>,
-    /// Locked after `state`, or without it. Only the clerk waits while it has this lock; then packets wait in the state.
+    /// Locked after `state`, or without it. Only the clerk waits for room while it holds this lock, and packets that
+    /// arrive then wait in the state.
     sink: Mutex<Option<Sink>>,
-    /// Notified when the clerk has something to do.
+    /// Notified when there is work for the clerk.
     work: Condvar,
     stop: AtomicBool,
     counters: Arc<Counters>,
@@ -67,17 +67,17 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What the object is, once it is open.
+    /// The description of the object, once that is open.
     what: Option<Description>,
     origins: HashMap<u64, Origin>,
     /// The offers of bridges that are not known yet.
     offers: HashMap<u64, (Header, Description, String)>,
-    /// What does not fit into the object, in order.
+    /// The packets and messages that wait for room in the object, in order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// Whether the clerk delivers what has waited.
+    /// Whether the clerk is delivering messages, so that later ones must wait.
     is_busy: bool,
-    /// Whether acknowledgements are to be sent now.
+    /// Whether the clerk has to send acknowledgements now.
     is_due: bool,
 }
 
@@ -85,7 +85,7 @@ struct State {
 struct Waiting {
     from: u64,
     contents: Contents,
-    /// How many of its messages were delivered.
+    /// How many of its messages need no delivery any more.
     done: usize,
 }
 
@@ -104,10 +104,10 @@ impl Contents {
 }
 
 impl Incoming {
-    /// Starts to deliver what other bridges publish under this name.
+    /// Starts to deliver the messages that other bridges publish under this name.
     ///
     /// # Errors
-    /// If the object exists and is not carried, or Zenoh fails.
+    /// If the object exists and is of a kind that is not carried, or if Zenoh fails.
     pub fn start(name: &str, network: &Network, options: &Options) -> Result<Incoming, Failure> {
         Description::of(name)?;
         let shared = Arc::new(Shared {
@@ -136,19 +136,19 @@ impl Incoming {
         })
     }
 
-    /// Ends: acknowledges exactly what was delivered, so that another bridge gets the rest.
+    /// Stops, and acknowledges exactly the messages that were delivered, so that the next bridge gets the others.
     pub fn end(mut self) {
         self.subscription = None;
         self.shared.stop.store(true, Relaxed);
         self.shared.work.notify_one();
         if let Some(clerk) = self.clerk.take() {
-            let _ = clerk.join(); // it has said why, if it panicked
+            let _ = clerk.join(); // a panic was reported when it happened
         }
     }
 }
 
 impl Shared {
-    /// Takes a packet of the bridge with this instance, in a thread of Zenoh.
+    /// Handles a packet under the key of the bridge with this instance, in a thread of Zenoh.
     fn receive(&self, instance: Option<u64>, packet: &ZBytes) {
         if let Err(why) = self.read(instance, packet) {
             self.counters.refused.fetch_add(1, Relaxed);
@@ -184,7 +184,9 @@ impl Shared {
                 );
             }
             What::Refusal => {}
-            What::Want => return Err("a want does not come from a publisher".to_owned()),
+            What::Want => {
+                return Err("a packet of kind Want does not come from a publisher".to_owned());
+            }
         }
         self.count(&state);
         Ok(())
@@ -228,7 +230,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes messages: delivers them, or lets them wait.
+    /// Handles a packet of messages: delivers them, or keeps them waiting.
     fn take(
         &self,
         state: &mut State,
@@ -237,7 +239,7 @@ impl Shared {
         packet: &ZBytes,
     ) -> Result<(), String> {
         let Some(what) = &state.what else {
-            return Ok(()); // the publisher sends them to other bridges
+            return Ok(()); // this bridge has not joined yet: the packet is for other bridges
         };
         let longest = what.longest();
         let messages = match header.what {
@@ -245,14 +247,14 @@ impl Shared {
             _ => Vec::new(),
         };
         if state.waiting_bytes + packet.len() > MOST_WAITING + longest as usize {
-            return Err("more than the largest window waits already".to_owned());
+            return Err("more bytes than the largest window has are waiting already".to_owned());
         }
         let Some(origin) = state.origins.get_mut(&header.from) else {
             return Ok(()); // as above
         };
         let is_value = what.kind == Kind::Latest;
         match origin.arrive(header, body, longest, Instant::now()) {
-            // The newest value of another machine, which it repeats for a bridge that has joined.
+            // The other machine has repeated its newest value for a bridge that has joined.
             Arrival::Next(known) if is_value && !origin.is_newer(messages[known..].last()) => {
                 origin.delivered = origin.expects;
             }
@@ -279,7 +281,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Delivers messages without waiting. The rest waits: `contents`, of which `known` messages were delivered before.
+    /// Delivers messages if there is room. Otherwise keeps `contents`, of which `known` messages had arrived before,
+    /// for the clerk.
     fn deliver(
         &self,
         state: &mut State,
@@ -323,10 +326,10 @@ impl Shared {
         let bytes = messages.iter().map(|message| message.len()).sum();
         self.counters.add_messages(messages.len(), bytes);
         let Some(origin) = state.origins.get_mut(&from) else {
-            return; // it has ended
+            return; // the bridge has ended
         };
         origin.delivered += messages.len() as u64;
-        // As the window of the publisher counts: a message takes at least the four bytes of its length.
+        // Counted as in the window of the publisher, where a message also takes the four bytes of its length.
         origin.unacknowledged += bytes + 4 * messages.len();
         if origin.unacknowledged >= self.options.window / 4 {
             state.is_due = true;
@@ -335,7 +338,7 @@ impl Shared {
     }
 }
 
-/// Returns the messages of a packet, each of which may be in this object.
+/// Returns the messages of a packet, after checking that each has a length that this object allows.
 fn messages<'a>(
     header: &Header,
     body: &'a [u8],
@@ -352,7 +355,7 @@ fn messages<'a>(
         Ok(messages)
     } else {
         Err(format!(
-            "it has a message whose length is not one of this {}",
+            "it has a message of a length that this {} does not allow",
             what.kind
         ))
     }

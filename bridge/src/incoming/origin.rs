@@ -1,4 +1,4 @@
-//! What has arrived from one publishing bridge: the order of its messages.
+//! One publishing bridge, and which of its messages have arrived and are delivered.
 
 use crate::wire::{Header, What};
 use std::time::Instant;
@@ -6,15 +6,15 @@ use std::time::Instant;
 /// What to do with a packet of messages.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Deliver it, without its first messages: so many were delivered before.
+    /// Deliver its messages, without the first ones: this many have arrived before.
     Next(usize),
     /// Deliver this message, whose last part has arrived.
     Whole(Vec<u8>),
-    /// Nothing: a part that is not the last, or messages that have arrived before.
+    /// Deliver nothing: it is a part but not the last, or its messages have arrived before.
     Nothing,
-    /// Nothing, and ask the publisher to send again.
+    /// Deliver nothing, and ask the publisher to send messages again.
     Gap,
-    /// It claims what cannot be.
+    /// Refuse it for this reason.
     Malformed(&'static str),
 }
 
@@ -25,26 +25,26 @@ pub struct Origin {
     pub name: String,
     /// The number of the message that is expected next.
     pub expects: u64,
-    /// The number of the first message that is not delivered.
+    /// The number of the first message that is not yet delivered.
     pub delivered: u64,
     /// The round of the last packet.
     pub round: u64,
-    /// Whether messages are lacking.
+    /// Whether messages before the last packet have not arrived.
     pub lacks: bool,
-    /// Whether no want was sent yet.
+    /// Whether no want was sent to it yet.
     pub is_new: bool,
-    /// The version of the last value: of another machine, so each bridge has its own.
+    /// The version of its last value. The versions of different machines cannot be compared.
     version: u64,
-    /// The bytes delivered since the last acknowledgement.
+    /// The number of bytes that were delivered since the last acknowledgement.
     pub unacknowledged: usize,
     /// When the last packet arrived.
     pub seen: Instant,
-    /// The beginning of a message whose parts arrive.
+    /// The parts of a long message that have arrived.
     part: Vec<u8>,
 }
 
 impl Origin {
-    /// Returns a bridge of which a message with this number is expected first.
+    /// Returns a bridge whose first message is expected to have this number.
     #[must_use]
     pub fn new(name: String, expects: u64, now: Instant) -> Origin {
         Origin {
@@ -61,8 +61,8 @@ impl Origin {
         }
     }
 
-    /// Takes an offer, which follows all packets before it. Returns how many messages are lost for ever, because the
-    /// publisher no longer has them.
+    /// Handles an offer, which arrives after all packets that were sent before it. Returns how many messages are lost
+    /// because the publisher no longer has them.
     pub fn offer(&mut self, offer: &Header, now: Instant) -> u64 {
         self.seen = now;
         self.round = offer.round;
@@ -75,7 +75,7 @@ impl Origin {
         lost
     }
 
-    /// Takes a packet of messages, none of which is longer than `longest`.
+    /// Handles a packet of messages, none of which may be longer than `longest`.
     pub fn arrive(&mut self, header: &Header, body: &[u8], longest: u64, now: Instant) -> Arrival {
         self.seen = now;
         self.round = header.round;
@@ -97,7 +97,7 @@ impl Origin {
         Arrival::Next(known as usize)
     }
 
-    /// Returns whether a value, which begins with its version, is newer than the last one.
+    /// Returns whether a value, which begins with its version, is newer than this bridge's last one.
     pub fn is_newer(&mut self, value: Option<&&[u8]>) -> bool {
         let version = value.and_then(|value| value.first_chunk()).copied();
         let version = version.map_or(0, u64::from_le_bytes);

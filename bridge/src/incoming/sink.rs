@@ -10,21 +10,21 @@ use std::time::Duration;
 
 /// An object into which messages are delivered.
 pub enum Sink {
-    /// With the sender's role.
+    /// A ring, and its sender's role.
     Ring(Ring, Sender),
-    /// With the publisher's role.
+    /// A broadcast, and its publisher's role.
     Broadcast(Broadcast, BroadcastPublisher),
-    /// The publisher's role is taken with the first value.
+    /// A latest value. Its publisher's role is taken with the first value.
     Latest(Latest),
-    /// Without a role.
+    /// A semaphore, which has no roles.
     Semaphore(Semaphore),
 }
 
 impl Sink {
-    /// Opens the object, or creates it with this mode; takes its role.
+    /// Opens the object, or creates it with this mode, and takes its role.
     ///
     /// # Errors
-    /// Those of opening it; that another process has the role.
+    /// If the object cannot be opened or created, or another process has the role.
     pub fn open(name: &str, what: &Description, mode: u32) -> Result<Sink, Failure> {
         let place = Place::named(name).mode(mode).layout(&what.layout);
         let capacity = what.capacity as usize;
@@ -55,11 +55,11 @@ impl Sink {
         })
     }
 
-    /// Delivers messages, as many as there is room for within this time; with a time of zero, does not wait. Returns
+    /// Delivers as many messages as there is room for within the timeout; does not wait if that is zero. Returns
     /// their number.
     ///
     /// # Errors
-    /// That the object is damaged, or another process has taken over its role.
+    /// If the object is damaged, or another process has taken over its role.
     pub fn deliver(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Failure> {
         match self {
             Sink::Ring(_, sender) => or_none(sender.send_batch_timeout(messages, timeout)),
@@ -67,7 +67,7 @@ impl Sink {
                 or_none(publisher.publish_batch_timeout(messages, timeout))
             }
             Sink::Latest(latest) => {
-                // The others are older; each begins with its version.
+                // The other values are older. Each message begins with its version.
                 if let Some(newest) = messages.last() {
                     latest.publish(newest.get(8..).unwrap_or_default())?;
                 }
@@ -76,7 +76,7 @@ impl Sink {
             Sink::Semaphore(semaphore) => {
                 for posted in 0..messages.len() {
                     if semaphore.post().is_err() {
-                        return Ok(posted); // the count is as large as it can be
+                        return Ok(posted); // the count has its largest value
                     }
                 }
                 Ok(messages.len())
@@ -86,7 +86,7 @@ impl Sink {
 
     /// Removes the object's segment.
     pub fn remove(&self) {
-        // It was created just now, and nothing is lost if it stays.
+        // An error is ignored: the object was created just now, and does no harm if it stays.
         let _ = match self {
             Sink::Ring(ring, _) => ring.remove(),
             Sink::Broadcast(broadcast, _) => broadcast.remove(),
@@ -111,7 +111,7 @@ fn or_none(sent: Result<usize, Error>) -> Result<usize, Failure> {
     match sent {
         Ok(sent) => Ok(sent),
         Err(error) if is_only_late(error.kind()) => Ok(0),
-        // Only a hostile publisher sends one that is longer than the capacity: it counts as delivered.
+        // Only a hostile publisher sends a message that is longer than the capacity allows. It counts as delivered.
         Err(error) if error.kind() == ErrorKind::TooLong => Ok(1),
         Err(error) => Err(error.into()),
     }

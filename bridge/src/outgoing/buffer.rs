@@ -1,17 +1,17 @@
-//! The buffers of packets: filled from an object, handed to Zenoh without copying, and used again.
+//! The buffers of packets, which are filled from an object, handed to Zenoh without copying, and used again.
 
 use crate::wire::{HEADER, Header, MOST, ROOM};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
 
-/// The length of a buffer: a header, messages and their lengths.
+/// The length of a buffer in bytes: a header, messages and their lengths.
 const LEN: usize = HEADER + ROOM + 4 * MOST;
 
-/// Buffers that are free.
+/// The free buffers.
 #[derive(Clone, Default)]
 pub struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
 
-/// A buffer, in which a packet is made.
+/// A buffer in which a packet is made. Dropping it returns it to its pool.
 pub struct Buffer {
     bytes: Box<[u8]>,
     /// The length of the packet.
@@ -42,7 +42,7 @@ impl Buffer {
         &mut self.bytes[HEADER..HEADER + ROOM]
     }
 
-    /// Makes a packet of a header, the bytes that are in the room, and the lengths of messages.
+    /// Makes a packet of a header, the bytes in the room, and the lengths of the messages.
     #[must_use]
     pub fn messages(mut self, header: &Header, lengths: &[usize]) -> Bytes {
         header.write(&mut self.bytes);
@@ -55,7 +55,7 @@ impl Buffer {
         Bytes::from_owner(self)
     }
 
-    /// Makes a packet of a header and these bytes, at most [`ROOM`].
+    /// Makes a packet of a header and these bytes, of which there may be at most [`ROOM`].
     #[must_use]
     pub fn part(mut self, header: &Header, part: &[u8]) -> Bytes {
         header.write(&mut self.bytes);
@@ -73,7 +73,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // As many as a window of packets has by default; more are not kept.
+        // Enough for a default window of full packets. Further buffers are freed.
         let mut free = self.pool.free();
         if free.len() < 32 {
             free.push(std::mem::take(&mut self.bytes));

@@ -1,15 +1,16 @@
 //! An object that is published: one thread takes its messages and sends them.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
 //! | `source` | the object |
 //! | `buffer` | the buffers of packets |
-//! | `window` | the packets that were sent, and are not delivered everywhere |
-//! | `peers` | the bridges that want the object |
+//! | `window` | the packets that were sent, and that some subscriber has not delivered |
+//! | `peers` | the bridges that subscribe |
 //!
-//! Only this thread puts packets under its key, so they arrive in order. An offer, which follows four times a second,
-//! has the number of the next message: a bridge that expects a smaller one has lost packets with a link that was cut,
-//! says so, and the thread sends them again. No timer guesses that a packet is lost, however slow the network is.
+//! Only this thread puts packets under its key, so they arrive in order. Four times a second, it sends an offer,
+//! which has the number of the next message. A bridge that expects a smaller number has lost packets, because a link
+//! was cut; it asks for them, and the thread sends them again. No timer guesses that a packet is lost, however slow
+//! the network is.
 
 pub mod buffer;
 pub mod peers;
@@ -46,25 +47,27 @@ pub struct Outgoing {
     thread: Option<thread::JoinHandle<bool>>,
 }
 
-/// What the thread and the callback of the network share.
+/// The state that the thread and the callback of the network share.
 struct Shared {
     name: String,
     peers: Mutex<Option<Peers>>,
     /// Notified when a bridge has delivered messages.
     delivered: Condvar,
-    /// The number of the next message, which no bridge can have.
+    /// The number of the next message, which no bridge can have yet.
     next: AtomicU64,
+    /// The instances of bridges that the thread has to refuse, and the reasons.
     refusals: Mutex<Vec<(u64, String)>>,
+    /// Whether a bridge has joined that has no value of the object.
     has_new_peer: AtomicBool,
     stop: AtomicBool,
     counters: Arc<Counters>,
 }
 
 impl Outgoing {
-    /// Starts to publish the object with this name, as soon as it exists.
+    /// Starts a thread that publishes the object with this name as soon as it exists.
     ///
     /// # Errors
-    /// If the object exists and is not carried, or Zenoh fails.
+    /// If the object exists and is of a kind that is not carried, or if Zenoh fails.
     pub fn start(name: &str, network: &Network, options: &Options) -> Result<Outgoing, Failure> {
         Description::of(name)?;
         let counters = network.counters.add("publish", name);
@@ -102,12 +105,13 @@ impl Outgoing {
         })
     }
 
-    /// Begins the end: the thread takes no more messages.
+    /// Makes the thread take no more messages.
     pub fn begin_end(&self) {
         self.shared.stop.store(true, Relaxed);
     }
 
-    /// Waits until what was taken is delivered, at most for the time that the options allow. Returns whether it is.
+    /// Waits until the messages that were taken are delivered, at most for the time that the options allow. Returns
+    /// whether they are.
     pub fn end(mut self) -> bool {
         self.begin_end();
         self.thread
@@ -117,8 +121,8 @@ impl Outgoing {
 }
 
 impl Shared {
-    /// Takes a packet of a subscribing bridge, in a thread of Zenoh. It must not send anything, because a thread of
-    /// Zenoh that waits for the network does not empty it either.
+    /// Handles a packet of a subscribing bridge, in a thread of Zenoh. It must not send anything: while that thread
+    /// waited for the network, it would read no packets.
     fn receive(&self, packet: &[u8]) {
         if let Err(why) = self.read(packet) {
             self.counters.refused.fetch_add(1, Relaxed);
@@ -131,11 +135,11 @@ impl Shared {
         let text = String::from_utf8_lossy(body.get(..body.len().min(400)).unwrap_or_default());
         let mut peers = lock(&self.peers);
         let Some(peers) = peers.as_mut() else {
-            return Ok(()); // before the object exists
+            return Ok(()); // the object does not exist yet
         };
         match header.what {
             What::Want => {
-                // Relaxed: it only bounds what the packet claims.
+                // Relaxed: the number only bounds those in the packet.
                 let next = self.next.load(Relaxed);
                 match peers.want(&header, &text, next, Instant::now()) {
                     Answer::Known => {}
@@ -147,7 +151,7 @@ impl Shared {
                         if refusals.len() < 64 {
                             refusals.push((header.from, why.clone()));
                         }
-                        return Err(format!("a want of {text}: {why}"));
+                        return Err(format!("a request of {text}: {why}"));
                     }
                 }
                 if header.flags & JOINS != 0 {
@@ -173,12 +177,14 @@ impl Shared {
                 );
                 Ok(())
             }
-            _ => Err(format!("{:?} does not come from a subscriber", header.what)),
+            what => Err(format!(
+                "a packet of kind {what:?} does not come from a subscriber"
+            )),
         }
     }
 }
 
-/// The thread's own state.
+/// The state of the thread.
 struct Carrier {
     shared: Arc<Shared>,
     channel: Channel,
@@ -187,7 +193,7 @@ struct Carrier {
     pool: Pool,
     buffer: Option<Buffer>,
     round: u64,
-    /// How many objects were opened under the name.
+    /// How many objects this bridge has opened under the name.
     opened: u64,
     /// When the next offer is due.
     heartbeat: Instant,
@@ -195,7 +201,7 @@ struct Carrier {
 }
 
 impl Carrier {
-    /// Publishes until the end. Returns whether all that was taken was delivered.
+    /// Publishes until the stop. Returns whether all messages that were taken are delivered.
     fn run(&mut self) -> bool {
         while !self.is_stopped() {
             if let Err(Failure(why)) = self.publish_object() {
@@ -207,7 +213,7 @@ impl Carrier {
     }
 
     fn is_stopped(&self) -> bool {
-        // Relaxed: nothing else is passed on with it.
+        // Relaxed: no other data depends on the flag.
         self.shared.stop.load(Relaxed)
     }
 
@@ -218,7 +224,7 @@ impl Carrier {
         }
     }
 
-    /// Publishes an object until the end, or until its segment is removed.
+    /// Publishes an object until the stop, or until its segment is removed.
     fn publish_object(&mut self) -> Result<(), Failure> {
         let Some(what) = Description::of(&self.shared.name)? else {
             self.pause(TICK * 2);
@@ -258,12 +264,13 @@ impl Carrier {
                 self.wait_for_peers();
             }
         }
-        drop(source); // the next bridge can take the role while this one waits
+        drop(source); // the next bridge can take the role while this one drains
         self.drain(&what);
         Ok(())
     }
 
-    /// Takes what the other bridges have delivered, and sends again what they lack. Returns whether there are any.
+    /// Forgets the packets that all subscribing bridges have delivered, and sends again those that they lack. Returns
+    /// whether there are any such bridges.
     fn read_peers(&mut self) -> bool {
         let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
             Some(peers) => (
@@ -307,13 +314,13 @@ impl Carrier {
 
     fn has_room(&self, what: &Description) -> bool {
         match what.kind {
-            // The newest value replaces those that wait.
+            // At most two values are under way, so that the newest one follows soon.
             Kind::Latest => self.window.next() - self.window.base() < 2,
             _ => self.window.bytes() + ROOM <= self.options.window.max(2 * ROOM),
         }
     }
 
-    /// Waits for messages, and sends them.
+    /// Waits for messages, and sends those that are ready as one packet.
     fn carry(&mut self, source: &mut Source) -> Result<(), Failure> {
         let pool = &self.pool;
         let mut buffer = self.buffer.take().unwrap_or_else(|| pool.take());
@@ -360,7 +367,7 @@ impl Carrier {
         }
     }
 
-    /// Takes messages, and drops them.
+    /// Takes the messages that are ready, and drops and counts them.
     fn shed(&mut self, source: &mut Source) -> Result<(), Failure> {
         let mut buffer = self.pool.take();
         let count = match source.take(&mut buffer, TICK)? {
@@ -372,20 +379,20 @@ impl Carrier {
         Ok(())
     }
 
-    /// Waits until a bridge has delivered messages or joins, or for a tick.
+    /// Waits until a bridge has delivered messages or has joined, at most for a tick.
     fn wait_for_peers(&self) {
         let peers = lock(&self.shared.peers);
         let seen = peers.as_ref().and_then(Peers::delivered);
         let is_unchanged =
             |peers: &mut Option<Peers>| peers.as_ref().and_then(Peers::delivered) == seen;
-        // The result is the lock, which nothing needs.
+        // The result is the lock, which is released here.
         let _ = self
             .shared
             .delivered
             .wait_timeout_while(peers, TICK, is_unchanged);
     }
 
-    /// Sends an offer, which is due four times a second, and the reasons for refusing bridges.
+    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
     fn offer(&mut self, what: &Description) {
         self.heartbeat = Instant::now() + HEARTBEAT;
         let mut header = Header::new(What::Offer, self.network.instance);
@@ -402,7 +409,7 @@ impl Carrier {
         }
     }
 
-    /// Drops the bridges that were silent for too long, and sets the counters.
+    /// Drops the bridges that were silent for too long, and updates the counters.
     fn look_after_peers(&mut self, what: &Description, source: &Source) {
         let counters = &self.shared.counters;
         if let Some(peers) = lock(&self.shared.peers).as_mut() {
@@ -415,7 +422,7 @@ impl Carrier {
             }
             counters.peers.store(peers.len() as u64, Relaxed);
             if peers.is_empty() && !what.kind.is_for_one() {
-                self.window.forget(u64::MAX); // no bridge wants them
+                self.window.forget(u64::MAX); // no bridge subscribes
             }
         }
         counters.lost.store(source.lost(), Relaxed);
@@ -426,7 +433,8 @@ impl Carrier {
         counters.waiting_bytes.store(waiting as u64, Relaxed);
     }
 
-    /// Waits until all that was taken is delivered, and says goodbye.
+    /// Waits until all messages that were taken are delivered, at most for the time that the options allow, and sends
+    /// a goodbye.
     fn drain(&mut self, what: &Description) {
         let end = Instant::now() + self.options.drain;
         while self.window.packets() > 0 && Instant::now() < end {
@@ -443,7 +451,7 @@ impl Carrier {
         if undelivered > 0 {
             warn!(
                 object = self.shared.name,
-                undelivered, "ending, although messages are not delivered"
+                undelivered, "ending with undelivered messages"
             );
         }
         let goodbye = Header::new(What::Goodbye, self.network.instance);

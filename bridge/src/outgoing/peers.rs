@@ -1,4 +1,4 @@
-//! The bridges that want an object, and what each has delivered.
+//! The bridges that subscribe to an object, and how much each has delivered.
 
 use crate::wire::{Header, LACKS};
 use std::{
@@ -6,30 +6,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The largest number of bridges that want the same object.
+/// The largest number of bridges that subscribe to the same object.
 const MOST: usize = 64;
-/// How long a bridge that gets the messages alone must be silent before another one takes its place.
+/// How long the only bridge of an object must be silent before another one can take its place.
 const SILENT: Duration = Duration::from_secs(5);
 
-/// What a want means.
+/// The effect of a want.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A bridge that was known.
+    /// The bridge was known, and its numbers are updated.
     Known,
-    /// A bridge that gets messages from now on.
+    /// The bridge gets messages from now on.
     Joined,
-    /// A bridge that gets none, for this reason.
+    /// The bridge gets no messages, for this reason.
     Refused(String),
 }
 
-/// The bridges that want an object.
+/// The bridges that subscribe to an object.
 #[derive(Debug)]
 pub struct Peers {
     peers: HashMap<u64, Peer>,
     /// Whether one bridge at a time gets the messages.
     for_one: bool,
     timeout: Duration,
-    /// What the only bridge had delivered when it ended.
+    /// The number of the first message that the only bridge had not delivered when it ended.
     left_at: Option<u64>,
 }
 
@@ -40,13 +40,14 @@ struct Peer {
     expects: u64,
     /// The number of the first message that it has not delivered.
     delivered: u64,
-    /// The round in which it found that it lacks messages.
+    /// The round in which it noticed a gap; `None` if it lacks no messages.
     lacks: Option<u64>,
     seen: Instant,
 }
 
 impl Peers {
-    /// Returns no bridges. One that is silent for this long is dropped, unless it is the only one to get the messages.
+    /// Returns an empty list. With `for_one`, it has one bridge at a time, which is dropped only for another one;
+    /// otherwise, a bridge that is silent for `timeout` is dropped.
     #[must_use]
     pub fn new(for_one: bool, timeout: Duration) -> Peers {
         Peers {
@@ -57,12 +58,12 @@ impl Peers {
         }
     }
 
-    /// Takes a want, whose numbers must be at most `next`, the number of the next message.
+    /// Handles a want. Its numbers must not be greater than `next`, the number of the next message to be sent.
     pub fn want(&mut self, want: &Header, name: &str, next: u64, now: Instant) -> Answer {
         if want.number > next || want.other > want.number {
             let text = format!(
-                "it claims to have message {} of {next}",
-                want.number.max(want.other)
+                "it expects message {} and has delivered those before {}, but {next} is the next",
+                want.number, want.other
             );
             return Answer::Refused(text);
         }
@@ -88,15 +89,15 @@ impl Peers {
         }
     }
 
-    /// Returns why another bridge cannot join. Makes a place for it where a silent one has it.
+    /// Returns why another bridge cannot join; `None` if it can. Removes the only bridge if that is silent.
     fn has_no_place(&mut self, now: Instant) -> Option<String> {
         if !self.for_one {
-            return (self.peers.len() >= MOST).then(|| format!("{MOST} bridges have it already"));
+            return (self.peers.len() >= MOST).then(|| format!("{MOST} bridges subscribe already"));
         }
         let (&instance, peer) = self.peers.iter().next()?;
         if now.duration_since(peer.seen) < SILENT {
             return Some(format!(
-                "one bridge gets the messages, and {} does",
+                "only one bridge at a time may subscribe, and {} does",
                 peer.name
             ));
         }
@@ -104,7 +105,7 @@ impl Peers {
         None
     }
 
-    /// Takes the goodbye of a bridge, which has the last numbers of what it has delivered. Returns whether it was known.
+    /// Handles the goodbye of a bridge, which states how much it has delivered. Returns whether the bridge was known.
     pub fn goodbye(&mut self, goodbye: &Header, next: u64) -> bool {
         let Some(peer) = self.peers.remove(&goodbye.from) else {
             return false;
@@ -115,7 +116,7 @@ impl Peers {
         true
     }
 
-    /// Drops those that were silent for too long. Returns their names.
+    /// Drops the bridges that were silent for too long. Returns their names.
     pub fn expire(&mut self, now: Instant) -> Vec<String> {
         if self.for_one {
             return Vec::new();
@@ -127,7 +128,8 @@ impl Peers {
         silent.map(|(_, peer)| peer.name).collect()
     }
 
-    /// Returns the number of the first message that some bridge has not delivered; `None` if there never was one.
+    /// Returns the number of the first message that some bridge has not delivered; `None` if there never was a
+    /// bridge.
     #[must_use]
     pub fn delivered(&self) -> Option<u64> {
         self.peers
@@ -137,7 +139,8 @@ impl Peers {
             .or(self.left_at)
     }
 
-    /// Returns the number of the first message that some bridge has found in this round that it lacks.
+    /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
+    /// returned once.
     pub fn take_lacking(&mut self, round: u64) -> Option<u64> {
         let mut first = None;
         for peer in self.peers.values_mut() {
@@ -154,7 +157,7 @@ impl Peers {
         self.peers.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no bridges.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
@@ -206,7 +209,7 @@ mod tests {
         let Answer::Refused(why) = peers.want(&want(2, 0, 0), "two", 0, now) else {
             panic!("the second bridge was not refused");
         };
-        assert!(why.contains("one does"), "{why}");
+        assert!(why.contains("and one does"), "{why}");
         assert_eq!(
             peers.want(&want(2, 0, 0), "two", 0, now + SILENT),
             Answer::Joined

@@ -10,13 +10,13 @@ use crate::{
 use shmkey::{Broadcast, Error, ErrorKind, Place, Receiver, Ring, Semaphore, Subscriber};
 use std::time::Duration;
 
-/// What was taken from an object.
+/// The result of taking messages from an object.
 pub enum Taken {
-    /// Nothing within the timeout.
+    /// There was no message within the timeout.
     Nothing,
-    /// The lengths of this many messages are in [`Source::lengths`]; their bytes are in the buffer.
+    /// This many messages. Their lengths are in [`Source::lengths`], and their bytes are in the buffer.
     Messages(usize),
-    /// One message that is longer than a packet.
+    /// One message that does not fit into a packet.
     Long(Vec<u8>),
 }
 
@@ -30,19 +30,20 @@ pub struct Source {
 
 enum Object {
     Ring(Ring, Receiver),
-    /// Without a subscriber while no bridge wants the messages: so the publisher waits for none.
+    /// There is no subscriber while no bridge wants the messages, so that the publisher does not wait for one.
     Broadcast(Broadcast, Option<Subscriber>),
-    /// With the version that was read last, and room for a version and a value.
+    /// The version that was read last, and a message: a version and a value.
     Latest(Latest, i64, Vec<u8>),
     Semaphore(Semaphore),
 }
 
 impl Source {
     /// Opens the object, and takes the receiver's role of a ring. `opened` counts the objects that this bridge has
-    /// opened under the name: the versions of a later one begin with 1 again, and are newer.
+    /// opened under the name before: the versions of a latest value begin with 1 in each of them, and those of a
+    /// later object are newer.
     ///
     /// # Errors
-    /// Those of opening it; that another process has the role.
+    /// If the object cannot be opened, or another process has the role.
     pub fn open(name: &str, what: &Description, opened: u64) -> Result<Source, Failure> {
         let place = Place::named(name).create(false).layout(&what.layout);
         let object = match what.kind {
@@ -71,7 +72,7 @@ impl Source {
         })
     }
 
-    /// Tells the source whether other bridges want its messages.
+    /// Subscribes to a broadcast if other bridges want its messages, and unsubscribes if none does.
     ///
     /// # Errors
     /// Those of [`Broadcast::subscribe`].
@@ -87,17 +88,17 @@ impl Source {
         Ok(())
     }
 
-    /// Makes the newest value of a latest value a message again: for a bridge that has begun to want it.
+    /// Makes `take` return the newest value of a latest value once more, for a bridge that has joined.
     pub fn repeat_newest(&mut self) {
         if let Object::Latest(_, seen, _) = &mut self.object {
             *seen = 0;
         }
     }
 
-    /// Waits for messages, and takes as many as there are and fit.
+    /// Waits for messages, and takes all that are ready and fit into the buffer.
     ///
     /// # Errors
-    /// That the object is damaged, or another process has taken over its role.
+    /// If the object is damaged, or another process has taken over its role.
     pub fn take(&mut self, buffer: &mut Buffer, timeout: Duration) -> Result<Taken, Failure> {
         let lengths = &mut self.lengths[..];
         let taken = match &mut self.object {
@@ -149,7 +150,7 @@ impl Source {
         }
     }
 
-    /// Returns the number of bytes that wait in the object.
+    /// Returns the number of bytes that wait in a ring; 0 for another object.
     #[must_use]
     pub fn used(&self) -> usize {
         match &self.object {
@@ -158,7 +159,7 @@ impl Source {
         }
     }
 
-    /// Returns whether the object's segment was removed, so that its name may belong to another one.
+    /// Returns whether the object's segment was removed. Another object may have its name by then.
     #[must_use]
     pub fn is_removed(&self) -> bool {
         match &self.object {
@@ -170,7 +171,7 @@ impl Source {
     }
 }
 
-/// Returns what a batch has taken; takes the next message alone if it is longer than the buffer.
+/// Returns the messages of a batch, or takes the next message alone if it is longer than the buffer.
 fn or_long(
     taken: Result<usize, Error>,
     take: impl FnOnce(&mut Vec<u8>) -> Result<usize, Error>,
@@ -189,7 +190,7 @@ fn or_long(
     Ok(Taken::Nothing)
 }
 
-/// Takes posts: each is a message without bytes.
+/// Takes posts. Each post is a message without bytes.
 fn take_posts(
     semaphore: &Semaphore,
     lengths: &mut [usize],

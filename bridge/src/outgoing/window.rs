@@ -1,4 +1,4 @@
-//! The packets that were sent, and that not every subscriber has delivered.
+//! The packets that were sent, and that some subscriber has not delivered.
 
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ pub struct Sent {
     pub number: u64,
     /// The number of its messages; 1 for a part of a message.
     pub count: u64,
-    /// The packet.
+    /// The bytes of the packet.
     pub packet: Bytes,
 }
 
@@ -19,20 +19,20 @@ pub struct Sent {
 pub struct Window {
     sent: VecDeque<Sent>,
     bytes: usize,
-    /// The number of the first message that is not delivered everywhere.
+    /// The number of the first message that some subscriber has not delivered.
     base: u64,
     /// The number of the next message.
     next: u64,
 }
 
 impl Window {
-    /// Adds a packet with this many messages that follow those of the packet before.
+    /// Adds a packet with the next `count` messages.
     pub fn push(&mut self, count: u64, packet: Bytes) {
         self.push_part(count, packet);
         self.next += count;
     }
 
-    /// Adds a packet whose messages are complete only with a later packet.
+    /// Adds a packet with a part of the next message, which a later packet completes.
     pub fn push_part(&mut self, count: u64, packet: Bytes) {
         self.bytes += packet.len();
         self.sent.push_back(Sent {
@@ -42,7 +42,7 @@ impl Window {
         });
     }
 
-    /// Forgets the messages before this number: all subscribers have delivered them.
+    /// Forgets the packets whose messages are all before this number, because all subscribers have delivered those.
     pub fn forget(&mut self, delivered: u64) {
         self.base = self.base.max(delivered.min(self.next));
         while let Some(first) = self.sent.front()
@@ -53,14 +53,14 @@ impl Window {
         }
     }
 
-    /// Returns the packets with messages from this number on.
+    /// Returns the packets that have the message with this number or a later one.
     pub fn from(&self, number: u64) -> impl Iterator<Item = &Sent> {
         self.sent
             .iter()
             .filter(move |sent| sent.number + sent.count > number)
     }
 
-    /// Returns the number of the first message that is not delivered everywhere.
+    /// Returns the number of the first message that some subscriber has not delivered.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.base
@@ -72,7 +72,7 @@ impl Window {
         self.next
     }
 
-    /// Returns the bytes of the packets.
+    /// Returns the number of bytes of the packets.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -1,4 +1,4 @@
-//! Bridges that tests start, and what both ends of an object do.
+//! Starts bridges, and uses the objects at both ends.
 
 use super::machines::Machine;
 use shmkey::{Error, ErrorKind, Receiver, Ring, Sender};
@@ -11,19 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a test waits for what must happen before it fails.
+/// How long a test waits for an event before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// The other machine's address.
+/// The address of the other machine.
 pub const THERE: &str = "tcp/10.77.1.2:7447";
 
-/// A bridge that runs, and what it has logged.
+/// A running bridge, and its log.
 pub struct Bridge {
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
 impl Bridge {
-    /// Starts a bridge on a machine with these options, which spaces separate.
+    /// Starts a bridge on a machine, with options that are separated by spaces.
     pub fn start(machine: &Machine, options: &str) -> Bridge {
         let mut command = machine.command(Path::new(env!("CARGO_BIN_EXE_shmkey-bridge")));
         command
@@ -43,7 +43,7 @@ impl Bridge {
         Bridge { child, log }
     }
 
-    /// Starts the bridge that publishes an object here, and the one that subscribes to it there.
+    /// Starts a bridge that publishes an object `here`, and one that subscribes to it `there`.
     pub fn both(here: &Machine, there: &Machine, name: &str, options: &str) -> (Bridge, Bridge) {
         let subscriber = Bridge::start(there, &format!("--subscribe {name} --listen {THERE}"));
         let publisher = Bridge::start(
@@ -65,7 +65,7 @@ impl Bridge {
         );
     }
 
-    /// Kills the bridge as the kernel does when memory is short.
+    /// Kills the bridge by SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -91,7 +91,7 @@ impl Drop for Bridge {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds. If it never does, `what` describes it.
 pub fn wait_until(mut holds: impl FnMut() -> bool, what: impl Fn() -> String) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
@@ -107,14 +107,14 @@ pub fn sender(machine: &Machine, name: &str) -> Sender {
     machine.run(|| Ring::open(name, CAPACITY).unwrap().sender().unwrap())
 }
 
-/// Takes the receiver's role of a ring on a machine. It waits for senders that come back.
+/// Takes the receiver's role of a ring on a machine. The receiver keeps waiting while there is no sender.
 pub fn receiver(machine: &Machine, name: &str) -> Receiver {
     let mut receiver = machine.run(|| Ring::open(name, CAPACITY).unwrap().receiver().unwrap());
     receiver.set_keep_waiting(true);
     receiver
 }
 
-/// Sends these numbers. While no bridge has the receiver's role, a full ring is closed: then sends later.
+/// Sends these numbers. While no bridge has the receiver's role, sending to a full ring fails, and is tried again.
 pub fn send(sender: &mut Sender, numbers: std::ops::Range<u64>) {
     for number in numbers {
         let mut sent = sender.send_timeout(&number.to_le_bytes(), PATIENCE);
@@ -134,7 +134,7 @@ pub fn next(receiver: &mut Receiver) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// Receives exactly these numbers, and nothing between them.
+/// Receives exactly these numbers, in order.
 pub fn expect(receiver: &mut Receiver, numbers: std::ops::Range<u64>) {
     for number in numbers {
         assert_eq!(next(receiver), number);

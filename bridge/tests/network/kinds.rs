@@ -121,7 +121,7 @@ fn each_machine_has_versions_of_its_own_of_a_latest_value() {
     bridges
         .iter()
         .for_each(|bridge| bridge.expect("carrying to another bridge"));
-    // The first machine has a version of 100, and the first one of the other machine arrives nevertheless.
+    // The value of the first machine has version 100, and that of the other machine, with version 1, still arrives.
     (1..=100).for_each(|number| publishers[0].publish(number).unwrap());
     wait_until(
         || value.read().unwrap() == Some(100),

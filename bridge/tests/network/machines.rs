@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// A machine of its own: a network namespace and an IPC namespace, which a sleeping process keeps.
+/// A machine: a network namespace and an IPC namespace, which exist for as long as a sleeping process.
 pub struct Machine {
     pub name: &'static str,
     keeper: Child,
@@ -25,7 +25,7 @@ impl Machine {
             .args(["--net", "--ipc", "sleep", "1000000"])
             .stdout(Stdio::null());
         end_with_parent(&mut keeper);
-        let keeper = keeper.spawn().expect("unshare is there");
+        let keeper = keeper.spawn().expect("unshare(1) is installed");
         let id = keeper.id();
         let namespace = |kind: &str| {
             let own = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
@@ -57,7 +57,7 @@ impl Machine {
         (one, other)
     }
 
-    /// Connects this machine to another one: theirs are the addresses NETWORK.1 and NETWORK.2, on links of that name.
+    /// Connects this machine to another one by a cable. Their addresses are NETWORK.1 and NETWORK.2.
     pub fn connect(&self, other: &Machine, network: &str) {
         let (link, id) = (link(network), other.keeper.id());
         self.ip(&format!(
@@ -69,14 +69,15 @@ impl Machine {
         }
     }
 
-    /// Cuts the cable, or heals it.
+    /// Cuts the cable (`down`), or heals it (`up`).
     pub fn set_link(&self, network: &str, state: &str) {
         self.ip(&format!("link set {} {state}", link(network)));
     }
 
     pub fn ip(&self, arguments: &str) {
         let mut ip = self.command(Path::new("ip"));
-        let status = ip.args(arguments.split(' ')).status().expect("ip is there");
+        let status = ip.args(arguments.split(' ')).status();
+        let status = status.expect("ip(8) is installed");
         assert!(status.success(), "ip {arguments}");
     }
 
@@ -84,7 +85,7 @@ impl Machine {
     pub fn command(&self, program: &Path) -> Command {
         let (net, ipc) = (self.net.as_raw_fd(), self.ipc.as_raw_fd());
         let mut command = Command::new(program);
-        // SAFETY: between fork and exec, it makes system calls only.
+        // SAFETY: between fork and exec, the closure makes system calls only.
         unsafe { command.pre_exec(move || enter(&[net, ipc])) };
         end_with_parent(&mut command);
         command
@@ -118,7 +119,7 @@ fn link(network: &str) -> String {
 
 fn enter(namespaces: &[i32]) -> io::Result<()> {
     for &namespace in namespaces {
-        // SAFETY: it changes the namespaces of this thread, and no memory.
+        // SAFETY: changes the namespaces of this thread, and no memory.
         if unsafe { libc::setns(namespace, 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -126,9 +127,9 @@ fn enter(namespaces: &[i32]) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a process end when the thread that starts it does: the thread of a test.
+/// Has the kernel kill a process when the thread that starts it ends, which is the thread of a test.
 fn end_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec, it makes one system call.
+    // SAFETY: between fork and exec, the closure makes one system call.
     unsafe {
         command.pre_exec(|| {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);

@@ -1,5 +1,5 @@
-//! Bridges between machines: network and IPC namespaces with a cable between them. Needs root, or
-//! `unshare --user --map-root-user --net --ipc`.
+//! Tests of bridges between machines, which are network and IPC namespaces with a virtual cable between them. They
+//! need root, or `unshare --user --map-root-user --net --ipc`.
 
 mod bridge;
 mod kinds;

@@ -1,6 +1,6 @@
-//! A hostile program on a machine of the tests: puts packets under keys. `packets ADDRESS`; each line of its input is a
-//! key and the packet in hexadecimal digits. First it waits for an offer of the object "orders" if its second argument
-//! is `offer`, and prints the instance of the bridge.
+//! A hostile program for the tests, which puts packets under keys: `packets ADDRESS [offer]`. Each line of its input
+//! is a key and a packet in hexadecimal digits. With the second argument `offer`, it first waits for an offer of the
+//! object "orders", and prints the instance of the bridge that offers it.
 
 use std::{env, io, thread, time::Duration};
 use zenoh::{Config, Wait};
@@ -30,7 +30,7 @@ fn main() {
         let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
         let packet: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
         let publisher = session.declare_publisher(key.to_owned()).wait().unwrap();
-        // Until the bridge is known to subscribe.
+        // Waits until Zenoh knows that the bridge subscribes.
         while !publisher.matching_status().wait().unwrap().matching() {
             thread::sleep(Duration::from_millis(10));
         }

@@ -1,4 +1,4 @@
-//! What is refused, and how that is said.
+//! What bridges refuse, and the messages that report it.
 
 use super::{
     bridge::{Bridge, CAPACITY, THERE, expect, receiver, send, sender},
@@ -15,10 +15,10 @@ use std::{
     process::{Child, Stdio},
 };
 
-/// A hostile program on a machine, which is connected to the bridge there.
+/// A hostile program on a machine, which is connected to a bridge.
 struct Hostile {
     child: Child,
-    /// The instance of the bridge that publishes the ring, if it was waited for.
+    /// The instance of the bridge that publishes the ring, if the program was started with `offer`.
     instance: String,
 }
 
@@ -74,7 +74,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
         header
     };
     for (packet, why) in [
-        (vec![], "it is no packet of a bridge"),
+        (vec![], "it is not a packet of a bridge"),
         (b"shmBxyz".to_vec(), "its header is cut off"),
         (
             header(What::Offer).with_body(b"short"),
@@ -86,7 +86,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
         ),
         (
             header(What::Messages).with_body(&[1; 9]),
-            "do not match its own",
+            "do not match the length of the packet",
         ),
         (
             header(What::Want).with_body(b""),
@@ -118,17 +118,17 @@ fn hostile_wants_are_refused_by_name_and_free_nothing() {
     for (packet, why) in [
         (
             want.with_body(b"evil"),
-            "it claims to have message 1000 of 0",
+            "it expects message 1000 and has delivered those before 1000, but 0 is the next",
         ),
         (
             Header::new(What::Want, 7).with_body(b"evil"),
-            "one bridge gets the messages, and there does",
+            "only one bridge at a time may subscribe, and there does",
         ),
         (
             Header::new(What::Offer, 7).with_body(b""),
             "does not come from a subscriber",
         ),
-        (vec![0xff; HEADER], "it is no packet of a bridge"),
+        (vec![0xff; HEADER], "it is not a packet of a bridge"),
     ] {
         hostile.put(&key, &packet);
         ours.expect(why);
@@ -168,7 +168,7 @@ fn a_difference_of_the_objects_is_named_on_both_sides() {
         there.run(create);
         let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
         ours.expect(&format!(
-            "the other bridge refuses the object: there refuses it: {difference}"
+            "the other bridge refuses the object: there says: {difference}"
         ));
         theirs.expect(&format!(
             "refused the object of another bridge: {difference}"
@@ -208,7 +208,7 @@ fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
         hostile.put(&format!("shmkey/1/orders/from/{instance:016x}"), &offer);
         theirs.expect(difference);
     }
-    assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // what was refused is not left behind
+    assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // no object was created
 }
 
 #[test]
@@ -241,8 +241,9 @@ fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     let second = Machine::new("second");
     second.connect(&here, "10.77.2");
     let late = Bridge::start(&second, "--subscribe orders --connect tcp/10.77.2.2:7448");
-    late.expect("the other bridge refuses this one: one bridge gets the messages, and there does");
-    ours.expect("a want of second: one bridge gets the messages, and there does");
+    let why = "only one bridge at a time may subscribe, and there does";
+    late.expect(&format!("the other bridge refuses this one: {why}"));
+    ours.expect(&format!("a request of second: {why}"));
     send(&mut sender, 0..1000);
     expect(&mut receiver, 0..1000);
 }
@@ -256,5 +257,5 @@ fn a_role_that_a_process_has_already_is_named() {
     ours.expect("EBUSY");
 }
 
-/// What differs in the description of a hostile program.
+/// A change of the description that a hostile program offers.
 type Change = fn(&mut Description);

@@ -1,4 +1,4 @@
-//! What holds when a bridge or a router ends or is killed.
+//! The promises that hold when a bridge or a router ends or is killed.
 
 use super::{
     bridge::{Bridge, THERE, expect, next, receiver, send, sender},
@@ -49,7 +49,7 @@ fn a_subscribing_bridge_that_is_killed_loses_nothing_and_may_repeat() {
         expect(&mut receiver, 0..20_000);
         theirs.kill();
         let _theirs = Bridge::start(&there, &format!("--subscribe orders --listen {THERE}"));
-        // At least once: it may go back by what was not acknowledged, and skips nothing.
+        // At least once: messages that were not acknowledged may be repeated, and none is skipped.
         let mut last = 19_999;
         while last < 99_999 {
             let number = next(&mut receiver);
@@ -69,7 +69,7 @@ fn a_publishing_bridge_that_is_killed_repeats_nothing_and_may_lose_what_it_had_t
         expect(&mut receiver, 0..20_000);
         ours.kill();
         let _ours = Bridge::start(&here, &format!("--publish orders --connect {THERE}"));
-        // At most once: it may skip what the killed bridge had, and never goes back.
+        // At most once: messages that the killed bridge had may be skipped, and none is repeated.
         let mut last = 19_999;
         while last < 199_999 {
             let number = next(&mut receiver);

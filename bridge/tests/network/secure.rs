@@ -1,4 +1,4 @@
-//! TLS and access control, by a configuration file of Zenoh.
+//! TLS and access control, which a configuration file of Zenoh sets up.
 
 use super::{
     bridge::{Bridge, expect, receiver, send, sender},
@@ -6,7 +6,7 @@ use super::{
 };
 use std::{fs, path::Path, process::Command};
 
-/// Makes a certificate authority and a certificate of the other machine in a folder, with openssl(1).
+/// Makes a certificate authority and a certificate for the other machine in a folder, with openssl(1).
 fn certificates(folder: &Path) {
     let run = |arguments: &str| {
         let mut openssl = Command::new("openssl");
@@ -14,7 +14,7 @@ fn certificates(folder: &Path) {
             .args(arguments.split(' '))
             .current_dir(folder)
             .output()
-            .expect("openssl is there");
+            .expect("openssl(1) is installed");
         assert!(
             output.status.success(),
             "{}",
@@ -56,6 +56,6 @@ fn tls_and_access_control_are_those_of_a_configuration_file() {
     send(&mut orders, 0..10);
     expect(&mut their_orders, 0..10);
     ours.expect("carrying to another bridge");
-    assert!(their_secrets.try_recv(&mut [0; 8]).is_err()); // the other machine's file allows orders only
+    assert!(their_secrets.try_recv(&mut [0; 8]).is_err()); // the other machine's file allows "orders" only
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,12 +1,11 @@
 //! Which backend this process uses.
 //!
-//! `SHMKEY_BACKEND` is `kernel`, `user` or `auto`; unset or empty, it means `auto`: the kernel if it answers. Any other
-//! word makes every call fail with `EINVAL`. A program with more rights than its caller (`AT_SECURE`) ignores the
-//! environment.
+//! `SHMKEY_BACKEND` is `kernel`, `user` or `auto`. `auto`, which is also the meaning of an empty or unset variable, chooses
+//! the kernel if it has the four calls. With any other value, every call fails with `EINVAL`. A program with more rights
+//! than its caller (`AT_SECURE`) ignores the environment.
 //!
-//! A call that the kernel does not have returns `ENOSYS`, so one call would do. But a seccomp filter may
-//! return another error, or kill the caller. So where there is a filter, a child makes the calls
-//! (`sys::probe`), with arguments that have no effect.
+//! To find out whether the kernel has the calls, `sys::probe` makes them with arguments that have no effect. Under a seccomp
+//! filter, which may kill the caller, a child makes them.
 
 use crate::sys::{self, Errno, Probe};
 use core::sync::atomic::{

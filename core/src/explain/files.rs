@@ -1,4 +1,4 @@
-//! Causes that only segments in a directory of files have.
+//! Causes of failures that only the user backend has.
 
 use super::{Call, Cause};
 use crate::{
@@ -7,12 +7,13 @@ use crate::{
 };
 use core::fmt;
 
-/// Returns the cause if it is one of the user backend's own. Never inlined, as its stack would be that of every cause.
+/// Returns the cause if it is one of the user backend's own. Never inlined: otherwise every cause would need its
+/// stack.
 #[inline(never)]
 pub(super) fn why(call: &Call<'_>, errno: Errno) -> Option<Cause> {
     if !backend::is_valid_choice() {
         return Some(Cause::Plain(
-            "the variable SHMKEY_BACKEND names no backend: it may be kernel, user or auto",
+            "the variable SHMKEY_BACKEND has an unknown value: it must be kernel, user or auto",
         ));
     }
     if backend::chosen() != Backend::User || matches!(call, Call::Ftok { .. }) {
@@ -26,11 +27,11 @@ pub(super) fn why(call: &Call<'_>, errno: Errno) -> Option<Cause> {
     }
     if errno == Errno(libc::EMFILE) {
         return Some(Cause::Plain(
-            "the process has as many open files as it may have (ulimit -n), and a segment that is \
-             a file needs one more for a moment",
+            "the process has as many open files as it may have (ulimit -n), and the user backend \
+             needs one more during the call",
         ));
     }
-    // Whatever is wrong with the directory makes each call fail in the same way.
+    // A problem of the directory makes each call fail with the same error.
     if user::check() == Err(errno) {
         return Some(Cause::Directory(of_directory(errno)));
     }
@@ -44,7 +45,7 @@ pub(super) fn why(call: &Call<'_>, errno: Errno) -> Option<Cause> {
             Cause::Directory("is on a file system that has too little free space"),
         ),
         (_, libc::ETIMEDOUT) => Some(Cause::Directory(
-            "is in use by a process that holds its lock and does not go on; it may be stopped",
+            "is in use by a process that holds its lock for too long; it may be stopped",
         )),
         (Call::Attach { flags, .. }, libc::EPERM) if flags & libc::SHM_EXEC != 0 => Some(
             Cause::Directory("is on a file system that forbids SHM_EXEC (mounted noexec)"),
@@ -62,20 +63,18 @@ fn is_limit_reached(size: usize) -> bool {
     usage.used_ids as u64 >= limits.shmmni || usage.shm_tot.saturating_add(asked) > limits.shmall
 }
 
-/// Returns what is wrong with the directory, for the end of a sentence.
+/// Returns the problem of the directory, as the end of a sentence.
 fn of_directory(errno: Errno) -> &'static str {
     match errno.0 {
         libc::EACCES => {
             "belongs to another user, can be changed by other users, or has a table that is not \
-             this user's; set SHMKEY_DIR to a directory of your own (mode 0700)"
+             this user's; set SHMKEY_DIR to a directory that only you can change (mode 0700)"
         }
-        libc::ENOTDIR | libc::ELOOP => "is no directory, or its path is a symbolic link",
-        libc::ENOENT => {
-            "cannot be made, because the directory that is to contain it does not exist"
-        }
+        libc::ENOTDIR | libc::ELOOP => "is not a directory, or its path is a symbolic link",
+        libc::ENOENT => "cannot be made, because its parent directory does not exist",
         libc::EINVAL => {
-            "has a table of another format: of another version of this library, or of another \
-             processor"
+            "has a table of another format, from another version of this library or another \
+             kind of processor"
         }
         libc::ENOSPC => "is on a file system that has too little free space",
         libc::EROFS => "is on a file system that is read-only",
@@ -84,13 +83,13 @@ fn of_directory(errno: Errno) -> &'static str {
         }
         libc::ENAMETOOLONG => "has a path that is too long",
         libc::ETIMEDOUT => {
-            "is in use by a process that holds its lock and does not go on; it may be stopped"
+            "is in use by a process that holds its lock for too long; it may be stopped"
         }
         _ => "cannot be used",
     }
 }
 
-/// `the directory "/dev/shm/shmkey-1000" of the segments …`
+/// Writes `the directory "/dev/shm/shmkey-1000" of the segments …`.
 #[inline(never)]
 pub(super) fn show(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result {
     match backend::directory() {
@@ -103,7 +102,7 @@ pub(super) fn show(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result {
     }
 }
 
-/// A limit of the backend, as its users know it.
+/// A limit of the backend, by the name under which a user can change it.
 pub(super) struct LimitName(pub &'static str);
 
 impl fmt::Display for LimitName {
@@ -115,7 +114,7 @@ impl fmt::Display for LimitName {
     }
 }
 
-/// Whose table has a segment's place.
+/// Returns the table that has a place for each segment.
 pub(super) fn table() -> &'static str {
     match backend::chosen() {
         Backend::Kernel => "the kernel's table",
@@ -123,7 +122,8 @@ pub(super) fn table() -> &'static str {
     }
 }
 
-/// The command that removes a segment. `ipcrm` knows those of the kernel alone, and could remove another one.
+/// The command that removes a segment. On the user backend, this is not `ipcrm`, which could remove a segment of the
+/// kernel that has the same id.
 pub(super) struct RemoveCommand(pub core::ffi::c_int);
 
 impl fmt::Display for RemoveCommand {

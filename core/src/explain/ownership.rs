@@ -12,7 +12,7 @@ use crate::{
 use core::{ffi::c_int, fmt};
 
 /// The fields of a segment's record that show which processes may need the segment. Whether these
-/// processes live is checked when the text is formatted.
+/// processes are live is checked when the text is formatted.
 #[derive(Clone, Copy, Debug)]
 pub struct Ownership {
     id: c_int,
@@ -117,7 +117,7 @@ impl fmt::Display for Ownership {
     }
 }
 
-/// The process that had an id at a time in seconds since 1970, and whether it is still live.
+/// The process that had an id at a time in seconds since 1970, and whether it is live.
 struct Process(c_int, i64);
 
 impl Process {
@@ -138,8 +138,8 @@ impl fmt::Display for Process {
         }
         let life = match ended {
             Some(true) => "dead",
-            Some(false) => "alive",
-            None => "dead or alive, unknown",
+            Some(false) => "live",
+            None => "live or dead, unknown",
         };
         write!(f, "process {pid} ({life})")
     }
@@ -200,10 +200,23 @@ impl fmt::Display for Orphans {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     fn expect(ownership: Ownership, part: &str) {
         let text = ownership.to_string();
         assert!(text.contains(part), "{text}");
+    }
+
+    #[test]
+    fn a_process_is_shown_live_or_dead() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as c_int;
+        let shown = || Process(pid, i64::MAX - 1).to_string();
+        let live = shown();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(live, format!("process {pid} (live)"));
+        assert_eq!(shown(), format!("process {pid} (dead)"));
     }
 
     #[test]

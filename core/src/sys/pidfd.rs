@@ -135,7 +135,7 @@ impl PidFd {
     }
 
     /// Returns whether it has ended: true of a zombie, and of a process once its last thread has ended. Since Linux
-    /// 6.15, the first thread of a process counts as alive as long as another one lives, which could take over its
+    /// 6.15, the first thread of a process counts as live as long as another one lives, which could take over its
     /// id by `exec`.
     pub fn has_ended(&self) -> Result<bool, Errno> {
         let mut poll = libc::pollfd {

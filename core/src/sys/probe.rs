@@ -47,7 +47,7 @@ pub fn probe_in_child() -> Probe {
     match child {
         Ok(0) => in_child(),
         Ok(child) => reap(child as c_int),
-        // What cannot be probed is not used.
+        // What cannot be probed is not used. (Under qemu, which makes no child without an exit signal, this is so.)
         Err(_) => Probe::Refuses,
     }
 }
@@ -120,8 +120,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_kernel_answers_here_and_in_a_child() {
+    fn this_kernel_answers() {
         assert_eq!(probe_here(), Probe::Answers);
+    }
+
+    #[test]
+    fn this_kernel_answers_a_child() {
         assert_eq!(probe_in_child(), Probe::Answers);
     }
 }

@@ -12,20 +12,20 @@ use core::{
     sync::atomic::Ordering::Relaxed,
 };
 
-/// What is asked for.
+/// The arguments of `shmat(2)`, checked and translated.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     id: c_int,
     place: Place,
     protection: c_int,
-    /// The permissions that are needed, as in a mode.
+    /// The permissions that the caller needs, as in a mode.
     access: c_int,
-    /// Of `open(2)`.
+    /// The flags for `open(2)`.
     open: c_int,
 }
 
 impl Request {
-    /// Makes the kernel's checks that need no segment, in its order.
+    /// Makes the checks that need no segment, in the kernel's order.
     fn new(id: c_int, address: usize, flags: c_int) -> Result<Request, Errno> {
         let invalid = Err(Errno(libc::EINVAL));
         let replaces = flags & libc::SHM_REMAP != 0;
@@ -41,7 +41,7 @@ impl Request {
             return invalid;
         }
         let place = match start {
-            // The kernel maps at 0 for a program that may, if it has rounded the address down to 0.
+            // An address that `SHM_RND` rounds down to 0 is the address 0, where a privileged program may map.
             0 if address == 0 => Place::Anywhere,
             _ if replaces => Place::Replacing(start),
             _ => Place::Free(start),
@@ -81,7 +81,7 @@ pub(super) unsafe fn attach(
     if attached == Err(Errno(libc::ESTALE)) {
         let is_current = open::is_current(&session);
         if is_current {
-            // A user has removed the segment's file.
+            // Another program has removed, replaced or truncated the segment's file.
             return Err(Errno(libc::EIDRM));
         }
         drop(session);
@@ -104,7 +104,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
         return Err(Errno(libc::EACCES));
     }
     let (file, size) = session.open_segment(entry, request.open)?;
-    // Deaths come before this attach: the last process is then this one.
+    // Deaths are noted before this attach, so that `shm_lpid` is this process afterwards.
     records::collect_others(session, entry, &file);
     if entry.is_removed() && entry.record.load(Relaxed) == 0 {
         session.destroy(index, entry);
@@ -138,8 +138,8 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     Ok(address as *mut c_void)
 }
 
-/// Locks the attachment's byte, and maps the file. Returns where, how many bytes, and the page that holds the lock; 0 if the
-/// attachment holds it.
+/// Locks the attachment's byte, and maps the file. Returns the address, the number of bytes, and the address of the
+/// page that holds the lock; 0 if the attachment itself holds it.
 ///
 /// # Safety
 /// As for `attach`.
@@ -177,7 +177,7 @@ unsafe fn map(
 }
 
 impl Session {
-    /// Forgets the attachments of this process that began in a range which is now mapped anew.
+    /// Forgets the attachments that began in a range which `SHM_REMAP` has just replaced.
     fn forget_replaced(&mut self, start: usize, len: usize) {
         let range = start..start + len;
         while let Some(place) = self
@@ -193,7 +193,7 @@ impl Session {
             if attachment.era == self.era
                 && let Some((index, entry)) = self.table.by_id(attachment.id)
             {
-                // What is left of it, if anything, has a lock that says so.
+                // If a part of the old mapping is left, it still holds the lock, and the attachment counts.
                 records::count(self, entry);
                 self.settle(index, entry);
             }

@@ -7,28 +7,29 @@ use core::{ffi::c_void, slice};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attachment {
     pub address: usize,
-    /// The bytes mapped.
+    /// The number of bytes mapped.
     pub len: usize,
     pub id: i32,
-    /// Its number, which is also that of the byte that it locks. 0 if it shares the lock of a process that
-    /// this one is a child of; then it has no record.
+    /// Its number, which is that of the byte that it locks. 0 if it shares its parent's lock, and so has no record of
+    /// its own.
     pub number: u64,
-    /// The index of its record, and the table that the record is in.
+    /// The index of its record, and the era of the table that has the record; see `Private::era`.
     pub record: u32,
     pub era: u32,
-    /// Of `mmap(2)`.
+    /// As for `mmap(2)`.
     pub protection: i32,
-    /// During a fork: a page of the segment, mapped for the child, with the child's record and number.
+    /// During a fork: the address of a page that holds the lock of the child's attachment, and the index and the
+    /// number of the child's record.
     pub spare: usize,
     pub spare_record: u32,
     pub spare_number: u64,
-    /// A page of the segment whose mapping holds the lock in place of the attachment's; 0 if there is none.
+    /// The address of a page that holds the lock in place of the attachment's mapping; 0 if that mapping holds it.
     pub ticket: usize,
     /// A child may have it, too, and share its lock.
     pub is_shared: bool,
 }
 
-/// How many attachments there is room for without mapping memory.
+/// How many attachments fit before the list needs memory of its own.
 const FIRST: usize = 32;
 
 const NOTHING: Attachment = Attachment {
@@ -46,12 +47,12 @@ const NOTHING: Attachment = Attachment {
     is_shared: false,
 };
 
-/// The attachments, in the order in which they were made.
+/// The attachments, from the oldest to the newest.
 pub(super) struct Attachments {
     first: [Attachment; FIRST],
-    /// The address of mapped memory that has taken the place of `first`; 0 if there is none.
+    /// The address of the memory that is used in place of `first`; 0 if there is none.
     mapped: usize,
-    /// How many there is room for in it.
+    /// How many attachments fit into that memory.
     room: usize,
     count: usize,
 }
@@ -104,7 +105,7 @@ impl Attachments {
 
     /// Returns the index of the attachment at an address.
     pub(super) fn find(&mut self, address: usize) -> Option<usize> {
-        // The last one is the likeliest to be detached.
+        // The newest one is the likeliest to be detached.
         self.list()
             .iter()
             .rposition(|attachment| attachment.address == address)

@@ -46,10 +46,10 @@ pub(super) unsafe fn control(
     }
 }
 
-/// Copies a result to the caller's buffer, which may be invalid.
+/// Copies a result to the caller's buffer. Returns `EFAULT` if that is not writable memory.
 ///
 /// # Safety
-/// If there is memory, it must have room for a `T`, which consists of integers.
+/// `buffer` must have room for a `T` or be no memory of this process; `T` must consist of integers.
 unsafe fn write<T>(buffer: *mut c_void, (value, result): (c_int, T)) -> Result<c_int, Errno> {
     let bytes = (&raw const result).cast();
     // SAFETY: the bytes of a structure that was filled with zeroes first.
@@ -59,7 +59,7 @@ unsafe fn write<T>(buffer: *mut c_void, (value, result): (c_int, T)) -> Result<c
     Ok(value)
 }
 
-/// Copies a record from the caller's buffer, which may be invalid.
+/// Copies a record from the caller's buffer. Returns `EFAULT` if that is not readable memory.
 fn read(buffer: *const c_void) -> Result<libc::shmid_ds, Errno> {
     let mut record = MaybeUninit::<libc::shmid_ds>::zeroed();
     let len = size_of::<libc::shmid_ds>();
@@ -106,7 +106,7 @@ fn stat(id: c_int, command: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     // A lookup does not look more often whether the table is still in its directory, either.
     let mut session = Session::begin(!open::is_fresh())?;
     let table = session.table;
-    // By index, whatever segment is there.
+    // SHM_STAT and SHM_STAT_ANY take an index, and find the segment that is there.
     let id = if command == libc::IPC_STAT {
         id
     } else {
@@ -126,7 +126,7 @@ fn stat(id: c_int, command: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
     Ok((value, record(&mut session, entry, attached)))
 }
 
-/// Returns the kernel's record of a segment.
+/// Returns the status of a segment, in the kernel's structure.
 fn record(session: &mut Session, entry: &Entry, attached: u32) -> libc::shmid_ds {
     let pid = session.pid();
     let permissions = entry.permissions();
@@ -174,8 +174,8 @@ fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
     Ok(0)
 }
 
-/// Lets the file's owner and mode follow, so that the kernel enforces them. Returns `EPERM` if this process may not give
-/// the file to that user.
+/// Gives the segment's file the owner, the group and the mode, so that the kernel enforces them. Returns `EPERM` if
+/// this process may not.
 fn set_file(
     session: &Session,
     entry: &Entry,
@@ -194,8 +194,9 @@ fn set_file(
     file.set_mode(file_mode(bits))
 }
 
-/// Returns the mode of a segment's file. Its owner, who could change that mode anyway, can always open it: to change
-/// the segment, to count its attachments, and for a child. What the segment's mode denies the owner, this backend denies.
+/// Returns the mode of a segment's file. The owner can always open it: to change the segment, to count its
+/// attachments, and to prepare a fork. What the segment's mode denies the owner, this backend denies; the kernel
+/// could not, because a file's owner can change its mode.
 pub(super) fn file_mode(bits: u32) -> u32 {
     bits & 0o777 | 0o600
 }

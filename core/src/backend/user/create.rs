@@ -1,9 +1,10 @@
 //! `shmget(2)`: finding a segment by its key, and creating one.
 //!
-//! A segment is created in three steps, so that reserving a large one's space does not hold up other processes: under the
-//! lock, it gets an id, as one that is being created; then its file is made; under the lock again, it gets its
-//! key. If the process dies before that, its slot shows it, and others remove what there is. If another process has created
-//! a segment with that key in between, that one counts.
+//! A segment is created in three steps, so that other processes do not wait while the space of a large one is
+//! reserved. First, under the table's lock, it gets an id and counts as being created. Then, without the lock, its
+//! file is made. Last, under the lock again, it gets its key. If the process dies before that, its slot shows its
+//! death, and another process removes the unfinished segment. If another process creates a segment with the same key
+//! in between, this one is discarded.
 
 use super::{
     control::file_mode,
@@ -17,10 +18,10 @@ use super::{
 use crate::sys::{self, Capability, Descriptor, Errno};
 use core::{ffi::c_int, sync::atomic::Ordering::Relaxed};
 
-/// How many of the entries that may be left over each creation looks at.
+/// How many pending entries each creation checks.
 const SWEEP: u32 = 2;
 
-/// What is asked for.
+/// The arguments of `shmget(2)`.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     key: c_int,
@@ -43,7 +44,7 @@ pub(super) fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_i
     request.create()
 }
 
-/// Returns the segment with a key.
+/// Looks a segment up by its key.
 fn find(key: c_int) -> Result<Option<Found>, Errno> {
     if let Some(table) = Table::mapped()
         && open::is_fresh()
@@ -51,7 +52,7 @@ fn find(key: c_int) -> Result<Option<Found>, Errno> {
     {
         return Ok(Some(found));
     }
-    // There is no such segment, or it is long ago that this process looked whether the table is still in its directory.
+    // Not found, or the last check that the table is still in its directory is too old.
     let table = open::table(&mut process::Own::lock(), true)?;
     match table.peek_by_key(key) {
         Ok(found) => Ok(found),
@@ -60,7 +61,7 @@ fn find(key: c_int) -> Result<Option<Found>, Errno> {
 }
 
 impl Request {
-    /// Returns the result for a segment that exists, in the kernel's order of checks.
+    /// Checks the request against an existing segment, in the kernel's order, and returns its id.
     fn existing(&self, found: &Found) -> Result<c_int, Errno> {
         let exclusive = libc::IPC_CREAT | libc::IPC_EXCL;
         if self.flags & exclusive == exclusive {
@@ -88,7 +89,7 @@ impl Request {
         drop(own);
         let made = maker.and_then(|maker| maker.make(self));
         let mut session = Session::begin(false)?;
-        // The table may be another one now, or corrupted.
+        // The table may have been replaced or corrupted in between.
         let entry = session.table.entry(index);
         let entry = entry.filter(|entry| entry.is(CREATING) && entry.id.load(Relaxed) == id);
         let entry = entry.ok_or(Errno(libc::EIDRM))?;
@@ -143,7 +144,7 @@ impl Request {
         if self.flags & libc::SHM_HUGETLB != 0 {
             return Err(self.without_huge_pages());
         }
-        // The kernel has no larger file.
+        // The kernel makes no larger file.
         if self.size > i64::MAX as u64 {
             return Err(Errno(libc::EINVAL));
         }
@@ -159,7 +160,7 @@ impl Request {
         Ok(())
     }
 
-    /// Returns the kernel's error for huge pages where none are free.
+    /// Returns the error of a kernel that has no free huge pages.
     fn without_huge_pages(&self) -> Errno {
         let kib = match self.flags as u32 >> libc::MAP_HUGE_SHIFT & libc::MAP_HUGE_MASK as u32 {
             0 => sys::huge_page_kib(),
@@ -176,7 +177,7 @@ impl Request {
         }
     }
 
-    /// Takes an id, and fills the entry.
+    /// Takes a free id, and fills its entry.
     fn claim(&self, session: &mut Session) -> Result<(u32, &'static Entry), Errno> {
         let table = session.table;
         let place = table.next_id().ok_or(Errno(libc::ENOSPC))?;
@@ -206,7 +207,7 @@ impl Request {
     }
 }
 
-/// What is needed to make a file without the lock.
+/// What the second step needs, without the lock.
 struct Maker {
     path: super::path::FilePath,
     is_shared: bool,
@@ -221,10 +222,11 @@ impl Maker {
         })
     }
 
-    /// Makes the file. Returns its inode number.
+    /// Makes the segment's file, and reserves its space. Returns its inode number.
     fn make(&self, request: &Request) -> Result<u64, Errno> {
         let file = self.create()?;
-        // In a private directory, the permissions in the table suffice, and the owner can always count attachments.
+        // In a private directory, the file keeps the mode 0600: the segment's mode is in the table, and the owner
+        // must always be able to count the attachments.
         if self.is_shared {
             file.set_mode(file_mode(request.flags as u32))?;
         }
@@ -236,7 +238,7 @@ impl Maker {
     fn create(&self) -> Result<Descriptor, Errno> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
         match Descriptor::open_file(self.path.as_c_str(), flags, 0o600) {
-            // Left over from an earlier table.
+            // A file of an earlier table in this directory.
             Err(Errno(libc::EEXIST)) => {
                 sys::unlink(self.path.as_c_str())?;
                 Descriptor::open_file(self.path.as_c_str(), flags, 0o600)

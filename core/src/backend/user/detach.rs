@@ -1,9 +1,10 @@
 //! `shmdt(2)`.
 //!
-//! A detach does not need the table's lock. It notes the time and the process in the segment while its record still keeps
-//! the segment in place, unmaps the memory, and marks the record. Then it looks whether the segment was removed
-//! in between. Removing marks the segment first, and then counts the attachments. Both have a sequentially consistent
-//! fence in between, so one of the two sees what the other has done, and destroys the segment.
+//! A detach does not need the table's lock. It stores the time and the process in the segment's entry while its
+//! record still keeps the segment from being destroyed, unmaps the memory, marks the record as detached, and then
+//! checks whether the segment is removed. A removal marks the segment as removed, and then counts the attachments.
+//! Each of the two has a sequentially consistent fence between its last two steps, so at least one of them sees what
+//! the other has done, and destroys the segment.
 
 use super::{
     attachments::Attachment,
@@ -56,11 +57,11 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Unmaps what is left of an attachment that was taken out of the list. Without `/proc`, all of its range but for those that
-/// were attached inside it later (`SHM_REMAP`).
+/// Unmaps what is left of an attachment that was taken out of the list. Without `/proc`, that is its whole range, except
+/// where other segments were attached inside it later (`SHM_REMAP`).
 ///
 /// # Safety
-/// It must not be used from now on.
+/// The attachment must not be used from now on.
 unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
     // SAFETY: the caller's promise.
     if unsafe { attachment.unmap_parts() } {
@@ -101,12 +102,13 @@ fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     };
     locked().unwrap_or_else(|| match sys::attached_at(attachment.address) {
         Ok(found) => found.is_some_and(|mapping| mapping.id == attachment.id),
-        // Without /proc, this is unknown.
+        // Without /proc, this is unknown: the attachment counts as mapped.
         Err(_) => true,
     })
 }
 
-/// Notes in the segment which process detaches it, and when.
+/// Stores in the segment's entry which process detaches it, and when. Returns the entry and the attachment's record;
+/// `None` if the attachment has no record in the mapped table.
 fn note(own: &mut Own, attachment: &Attachment) -> Option<(u32, &'static Entry, &'static Record)> {
     let table = Table::mapped().filter(|_| attachment.era == own.era && attachment.number != 0)?;
     if open::is_truncated(own) {
@@ -119,7 +121,8 @@ fn note(own: &mut Own, attachment: &Attachment) -> Option<(u32, &'static Entry, 
     Some((index, entry, record))
 }
 
-/// Destroys a removed segment if this was its last attachment. What cannot be done now is left to others.
+/// Destroys a removed segment if this was its last attachment. If that fails, the next process that checks the
+/// segment destroys it.
 #[cold]
 fn destroy_if_last(own: Own, index: u32, id: i32) {
     if let Ok(mut session) = Session::with(own)

@@ -1,28 +1,30 @@
 //! The directory that is this process's namespace.
 //!
-//! `SHMKEY_DIR` names it, by an absolute path. Without that, it is the first of these that exists or can be made; UID is the effective user:
+//! `SHMKEY_DIR` names it, by an absolute path. If that is unset or empty, the directory is the first of these that
+//! exists or can be made, where UID is the number of the effective user:
 //!
 //! 1. `/dev/shm/shmkey-UID`
-//! 2. `$XDG_RUNTIME_DIR/shmkey`
-//! 3. `$TMPDIR/shmkey-UID`, with `/tmp` if `TMPDIR` is not set
+//! 2. `$XDG_RUNTIME_DIR/shmkey`, if that path is absolute
+//! 3. `$TMPDIR/shmkey-UID`, or `/tmp/shmkey-UID` if `TMPDIR` is not an absolute path
 //!
 //! A program with more rights than its caller ignores the environment.
 //!
-//! The directory belongs to the caller or to root. It is *private* (the library makes it with mode 0700) if only its owner
-//! may write to it. It is *shared* if others may write to it and it has the sticky bit, so that no user can
-//! remove or rename another's files; the library makes no such directory. Everything else is refused.
+//! The directory must belong to the caller or to root. It is *private* if only its owner may write to it; one that
+//! the library makes has mode 0700. It is *shared* if its group or others may write to it and it has the sticky bit,
+//! so that no user can remove or rename another user's files; the library never makes such a directory. All other
+//! directories are refused.
 
 use super::path::{FilePath, LONGEST};
 use crate::sys::{self, Descriptor, Errno, Facts};
 
-/// Who may use a directory.
+/// The owner of a directory, and who may write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access {
     /// Other users may write to it.
     pub is_shared: bool,
-    /// The permission bits of a file that all its users read and write.
+    /// The permission bits of the table's file, which all users of the directory read and write.
     pub common: u32,
-    /// Its owner and group.
+    /// The directory's owner and group.
     pub owner: u32,
     pub group: u32,
 }
@@ -35,7 +37,7 @@ pub fn directory() -> Result<FilePath, Errno> {
     }
 }
 
-/// Returns what the environment says, and which default can be used.
+/// Returns the directory that the environment names, or else the first default that can be used.
 pub(super) fn choose() -> Result<FilePath, Errno> {
     let mut value = [0; LONGEST];
     match sys::variable(c"SHMKEY_DIR", &mut value)? {
@@ -74,7 +76,7 @@ fn named(path: &[u8]) -> Result<FilePath, Errno> {
     FilePath::new(path.get(..=last).unwrap_or_default(), format_args!(""))
 }
 
-/// Returns whether a directory exists or can be made in its parent.
+/// Returns whether the path exists, or a directory can be made there in its parent.
 fn can_be_made(path: &FilePath, parent: &[u8]) -> bool {
     if Facts::of(path.as_c_str()).is_ok() {
         return true;
@@ -83,7 +85,7 @@ fn can_be_made(path: &FilePath, parent: &[u8]) -> bool {
     parent.is_ok_and(|parent| sys::may_access(parent.as_c_str(), libc::W_OK | libc::X_OK))
 }
 
-/// Makes the directory unless it exists, and checks it.
+/// Makes the directory unless it exists, and returns who may use it. Returns `ENOTDIR` or `EACCES` if it is refused.
 pub(super) fn open(path: &FilePath) -> Result<Access, Errno> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     let mut opened = Descriptor::open_file(path.as_c_str(), flags, 0);
@@ -102,7 +104,7 @@ pub(super) fn open(path: &FilePath) -> Result<Access, Errno> {
     }
 }
 
-/// Returns who may use a directory; `EACCES` if this user must not trust it.
+/// Returns who may use a directory, or `EACCES` if this user must not trust it.
 fn check(facts: &Facts, user: u32) -> Result<Access, Errno> {
     if !facts.is_directory() {
         return Err(Errno(libc::ENOTDIR));
@@ -114,7 +116,7 @@ fn check(facts: &Facts, user: u32) -> Result<Access, Errno> {
         return Err(Errno(libc::EACCES));
     }
     let common = if is_shared {
-        // Those who may make files in it.
+        // The users who may make files in the directory may also read and write its table.
         0o600 | (facts.mode & 0o022) | (facts.mode & 0o022) << 1
     } else {
         0o600

@@ -87,7 +87,8 @@ impl Table {
         self.entry(index).filter(|entry| entry.is(LIVE))
     }
 
-    /// Returns the segment with a key. Each chain is shorter than the number of entries; what is longer is corrupted.
+    /// Returns the segment with a key. A chain has at most as many links as there are entries: a longer walk is in a
+    /// corrupted table.
     pub(super) fn by_key(self, key: i32) -> Option<Found> {
         let mut link = self.head(key).load(Relaxed);
         for _ in 0..ENTRIES {
@@ -101,12 +102,12 @@ impl Table {
         None
     }
 
-    /// Does the same without the lock. `Err` if changes got in the way.
+    /// Does the same without the lock. Returns `Err` if other processes changed the table at each attempt.
     pub(super) fn peek_by_key(self, key: i32) -> Result<Option<Found>, ()> {
         self.unlocked(|| self.by_key(key))
     }
 
-    /// Reads something without the lock. `Err` if changes got in the way.
+    /// Reads the table without the lock. Returns `Err` if other processes changed it at each attempt.
     pub(super) fn unlocked<T>(self, read: impl Fn() -> T) -> Result<T, ()> {
         let header = self.header();
         for _ in 0..8 {
@@ -128,7 +129,7 @@ impl Table {
         head.store(index + 1, Relaxed);
     }
 
-    /// Takes a segment out of the chain of its key, if it is in it.
+    /// Takes a segment out of the chain of its key, if it is in that chain.
     fn unlink(self, index: u32, entry: &Entry) {
         let mut place = self.head(entry.key.load(Relaxed));
         for _ in 0..ENTRIES {
@@ -144,7 +145,7 @@ impl Table {
         }
     }
 
-    /// Makes a segment that was created visible to others.
+    /// Makes a new segment visible to all processes.
     pub(super) fn publish(self, index: u32, entry: &Entry) {
         let header = self.header();
         lock::begin_change(header);
@@ -155,11 +156,11 @@ impl Table {
         lock::end_change(header);
     }
 
-    /// Frees the key of a segment, which the last detach destroys.
+    /// Marks a segment as removed, so that the last detach destroys it, and frees its key.
     pub(super) fn mark_removed(self, index: u32, entry: &Entry) {
         let header = self.header();
         lock::begin_change(header);
-        // SeqCst orders it with what a detach does; see `detach`.
+        // SeqCst: comes before the fence in `control::remove`; see `detach`.
         entry
             .mode
             .fetch_or(SHM_DEST, core::sync::atomic::Ordering::SeqCst);
@@ -168,7 +169,7 @@ impl Table {
         lock::end_change(header);
     }
 
-    /// Takes a segment out of the table; only its file is left.
+    /// Marks an entry as garbage: no call finds the segment any more, and only its file remains to be removed.
     pub(super) fn retire(self, index: u32, entry: &Entry) {
         let header = self.header();
         lock::begin_change(header);
@@ -185,10 +186,10 @@ impl Table {
         lock::end_change(header);
     }
 
-    /// Returns a free index, and the id that a segment gets there: as in the kernel, indexes are given one after
-    /// the other, and a number counts how often they began again.
+    /// Returns a free index, and the id that a segment gets there. As in the kernel, indexes are given in ascending
+    /// order, and the upper bits of an id count how often they have started over.
     pub(super) fn next_id(self) -> Option<(u32, i32)> {
-        /// The kernel begins again only after so many.
+        /// The number of indexes after which the kernel starts over at the earliest.
         const CYCLE: u32 = 64;
         let header = self.header();
         let used = header.used.load(Relaxed);
@@ -198,7 +199,7 @@ impl Table {
         let index = (cursor..end)
             .find(is_free)
             .or_else(|| (0..end).find(is_free))
-            // Files that could not be removed keep their indexes.
+            // Entries whose files could not be removed occupy indexes, but are not counted in `used`.
             .or_else(|| (0..ENTRIES).find(is_free))?;
         let mut generation = header.generation.load(Relaxed);
         if index < cursor {
@@ -210,7 +211,7 @@ impl Table {
         Some((index, (generation << INDEX_BITS | index) as i32))
     }
 
-    /// Takes a free index for a segment that is being created.
+    /// Gives the entry of a free index its space and its id. `file` opens the table's file, if space is needed.
     pub(super) fn claim(
         self,
         (index, id): (u32, i32),
@@ -227,7 +228,7 @@ impl Table {
         Ok(entry)
     }
 
-    /// Counts a segment that is being created.
+    /// Marks an entry as being created, and counts it and its pages.
     pub(super) fn account(self, entry: &Entry) {
         let header: &Header = self.header();
         entry.state.store(CREATING, Release);
@@ -239,7 +240,7 @@ impl Table {
             .store(pages.saturating_add(entry.pages()), Relaxed);
     }
 
-    /// Returns the highest index in use; 0 if there is none.
+    /// Returns the highest index of a segment that exists; 0 if there is none.
     pub(super) fn highest(self) -> u32 {
         (0..self.entries())
             .rev()

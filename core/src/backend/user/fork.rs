@@ -11,13 +11,14 @@
 //! What the parent cannot open stays shared: it counts once until both have detached it.
 //!
 //! A child made by `vfork` or `posix_spawn` shares its parent's memory until it executes a program; nothing changes for it.
-//! One made by a bare `clone` runs no handlers. A page that the kernel clears in each child tells it apart
-//! (`MADV_WIPEONFORK`); it maps the table anew, and shares its attachments with its parent.
+//! One made by a bare `clone` runs no handlers (see `mark`): it maps the table anew, and shares its attachments with its
+//! parent.
 
 use super::{
     attachments::Attachment,
     holding,
     layout::{Pid, TOTAL},
+    mark,
     open::{first_slot, lock_slot, reopen, use_slot},
     process::{Own, PUBLIC},
     records,
@@ -27,12 +28,10 @@ use super::{
 use crate::sys::{self, Descriptor, Errno, Place};
 use core::{
     ffi::c_void,
-    ptr,
     sync::atomic::{
-        AtomicPtr, AtomicU32, AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        AtomicU32, AtomicUsize,
+        Ordering::{AcqRel, Relaxed, Release},
     },
-    time::Duration,
 };
 
 /// Registers the handlers when the library is loaded: `pthread_atfork` may allocate, and a signal handler must not.
@@ -42,7 +41,7 @@ use core::{
 static START: extern "C" fn() = start;
 
 #[cfg(not(miri))]
-extern "C" fn start() {
+pub(super) extern "C" fn start() {
     if IS_REGISTERED.swap(1, AcqRel) == 0 {
         // SAFETY: the functions are as this call needs them.
         unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
@@ -69,7 +68,7 @@ fn this_thread() -> usize {
 unsafe extern "C" fn prepare() {
     // Every program that forks comes here, also if it does not use the directory. If another thread begins to use it after
     // this look, `in_child` finds a fork that was not prepared.
-    if MARK.load(Acquire).is_null() {
+    if !mark::exists() {
         return;
     }
     let errno = Errno::last();
@@ -234,8 +233,8 @@ unsafe extern "C" fn in_parent() {
 
 unsafe extern "C" fn in_child() {
     if !is_prepared() {
-        if !MARK.load(Acquire).is_null() {
-            begin_as_orphan();
+        if mark::exists() {
+            mark::begin_anew();
         }
         return;
     }
@@ -245,7 +244,7 @@ unsafe extern "C" fn in_child() {
     own.pid = Pid::NONE;
     take_over_table(&mut own);
     take_over_attachments(&mut own);
-    mark();
+    mark::set();
     drop(own);
     errno.set();
 }
@@ -326,84 +325,8 @@ fn take_over_attachments(own: &mut Own) {
     }
 }
 
-/// A word that the kernel clears in every child.
-static MARK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-
-/// A value of `MARK` for where the kernel does not clear pages.
-const UNMARKED: *mut AtomicU32 = ptr::without_provenance_mut(1);
-
-/// The values of the word: this process is a child that still has its parent's state; a thread of it begins anew;
-/// its state is its own.
-const INHERITED: u32 = 0;
-const BEGINNING: u32 = 2;
-const OWN: u32 = 1;
-
-/// Returns the word, if there is one.
-fn word() -> Option<&'static AtomicU32> {
-    let word = MARK.load(Acquire);
-    // SAFETY: `begin_to_watch` has mapped it for ever.
-    (!word.is_null() && word != UNMARKED).then(|| unsafe { &*word })
-}
-
-/// Says that this process's state is its own.
-fn mark() {
-    if let Some(word) = word() {
-        word.store(OWN, Release);
-    }
-}
-
-/// Notices that this process is a child that ran no handlers, before its parent's state is used.
-pub(super) fn watch() {
-    if MARK.load(Acquire).is_null() {
-        begin_to_watch();
-    } else if word().is_some_and(|word| word.load(Acquire) != OWN) {
-        begin_as_orphan();
-    }
-}
-
-#[cold]
-fn begin_to_watch() {
-    #[cfg(not(miri))]
-    start();
-    let word = match sys::page_wiped_on_fork() {
-        Ok((page, true)) => page.cast::<AtomicU32>(),
-        _ => UNMARKED,
-    };
-    if word != UNMARKED {
-        // Before others find it: they would take this process for a child.
-        // SAFETY: the page was mapped above, and begins with zeroes.
-        unsafe { (*word).store(OWN, Relaxed) };
-    }
-    // AcqRel: pairs with the loads of `MARK`.
-    let first = MARK.compare_exchange(ptr::null_mut(), word, AcqRel, Acquire);
-    if first.is_err() && word != UNMARKED {
-        // SAFETY: another thread was first; no other code knows of this page.
-        unsafe { sys::release(word.cast(), sys::page_size()) };
-    }
-}
-
-/// Begins anew in a child that ran no handlers. Of its threads, one does that, and the others wait.
-#[cold]
-fn begin_as_orphan() {
-    // A signal handler would wait for ever for the thread that it has interrupted.
-    let mask = sys::block_signals();
-    let is_first = word().is_none_or(|word| {
-        // Acquire: pairs with the release in `mark`.
-        word.compare_exchange(INHERITED, BEGINNING, Acquire, Acquire)
-            .is_ok()
-    });
-    if is_first {
-        forget_parent();
-        mark();
-    }
-    while word().is_some_and(|word| word.load(Acquire) == BEGINNING) {
-        sys::sleep(Duration::from_micros(100));
-    }
-    sys::restore_signals(mask);
-}
-
 /// Unmaps what is the parent's, and goes on sharing its attachments.
-fn forget_parent() {
+pub(super) fn forget_parent() {
     let mut own = Own::seize();
     own.pid = Pid::NONE;
     // Another thread of the parent may have been in the middle of a fork.
@@ -429,6 +352,6 @@ mod tests {
         assert!(!Own::is_locked());
         // SAFETY: as above.
         unsafe { in_parent() };
-        assert!(MARK.load(Acquire).is_null());
+        assert!(!mark::exists());
     }
 }

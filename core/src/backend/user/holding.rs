@@ -1,10 +1,10 @@
 //! Which file is locked, and which mapping holds the lock.
 //!
-//! On most file systems, a slot locks a byte of the table's file, an attachment one of its segment's file, and the mapping
-//! of that file holds the lock. A mapping of a file on overlayfs belongs to the file below it, and the lock goes when
-//! the descriptor is closed. There, the locks are on bytes of `/dev/zero`, which all processes with the same `/dev`
-//! share, and a page of it that cannot be accessed holds each of them. The process that makes a table finds
-//! out which of the two it is, and says so in the header.
+//! On most file systems, a slot locks a byte of the table's file, an attachment locks a byte of its segment's file,
+//! and the mapping of that file holds the lock. On overlayfs, a mapping belongs to the underlying file, so the lock
+//! goes when the descriptor is closed. There, the locks are on bytes of `/dev/zero` instead, which all processes with
+//! the same `/dev` share; a mapping of one of its pages, which cannot be accessed, holds each lock. The process that
+//! makes a table finds out which of the two works, and sets a flag in the header.
 
 use super::layout::{ATTACHMENT_BYTE, SLOT_BYTE};
 use crate::sys::{self, Descriptor, Errno, FileId, Place};
@@ -37,18 +37,19 @@ impl Deref for LockFile<'_> {
 /// The bit of the header's flags that says that the locks are on `/dev/zero`.
 pub(super) const APART: u32 = 1;
 
-/// So many bytes of `/dev/zero` belong to a namespace: a power of two.
+/// How many bytes of `/dev/zero` belong to a namespace: a power of two.
 const RANGE: u64 = 1 << 32;
 
 impl Holding {
     pub(super) const ITSELF: Holding = Holding { apart: 0 };
 
-    /// Returns where the locks of a namespace are, by its table's header and identity.
+    /// Returns where the locks of a namespace are, from the flags of its table's header and the table's identity.
     pub(super) fn new(flags: u32, table: FileId) -> Holding {
         if flags & APART == 0 {
             return Holding::ITSELF;
         }
-        // Two namespaces with one range would only take each other's locks for their own.
+        // Two namespaces whose ranges coincide each count the other's locks, too. The worst effect is that a dead
+        // process counts as live.
         let hash = (table.inode ^ table.device.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Holding {
             apart: (1 << 62) | hash >> 34 << 32,
@@ -72,12 +73,12 @@ impl Holding {
     pub(super) fn attachment_byte(self, number: u64) -> u64 {
         match self.apart {
             0 => ATTACHMENT_BYTE + (number & (ATTACHMENT_BYTE - 1)),
-            // Behind them are the slots' bytes.
+            // The slots' bytes are at the end of the range.
             start => start + number % (RANGE - (1 << 16)),
         }
     }
 
-    /// Returns the file whose bytes are locked in place of this one's.
+    /// Returns the file whose bytes are locked: this one, or `/dev/zero`.
     pub(super) fn lock_file(self, file: &Descriptor) -> Result<LockFile<'_>, Errno> {
         match self.apart {
             0 => Ok(LockFile::Itself(file)),
@@ -86,12 +87,12 @@ impl Holding {
     }
 }
 
-/// Maps a page of `/dev/zero`, which holds the locks of the open file from now on. Returns its address.
+/// Maps a page of `/dev/zero`, which holds the locks of this open file from now on. Returns its address.
 pub(super) fn hold(file: &Descriptor) -> Result<usize, Errno> {
     sys::map_untouchable(sys::page_size(), file).map(|page| page as usize)
 }
 
-/// Returns whether a mapping of this new file holds a lock: the file is opened again for that.
+/// Returns whether a mapping of this new file would hold a lock, which is tried out with a second descriptor.
 pub(super) fn holds_by_mapping(file: &Descriptor, path: &core::ffi::CStr) -> Result<bool, Errno> {
     let again = Descriptor::open_file(path, libc::O_RDWR, 0)?;
     again.lock_byte(SLOT_BYTE, true)?;
@@ -105,7 +106,7 @@ pub(super) fn holds_by_mapping(file: &Descriptor, path: &core::ffi::CStr) -> Res
     holds
 }
 
-/// Unmaps a page that holds a lock; 0 stands for none.
+/// Unmaps a page that holds a lock. 0 stands for no page.
 pub(super) fn let_go(page: usize) {
     if page != 0 {
         // SAFETY: `hold`, or a fork, has mapped it, and only its holder knows of it.

@@ -1,21 +1,20 @@
-//! The file `table` of a namespace: its format.
+//! The format of the file `table` of a namespace.
 //!
 //! | offset | content |
 //! |---|---|
 //! | 0 | the header |
-//! | 4 KiB | the heads of the hash chains: the first segment with such a key |
-//! | 64 KiB | the slots' generations: one number for each process that can use the namespace |
+//! | 4 KiB | the heads of the hash chains, which find a segment by its key |
+//! | 64 KiB | the slots' generations: one number for each process that can use the namespace at the same time |
 //! | 192 KiB | the entries: one for each segment; an entry's index is the low 15 bits of the segment's id |
 //! | 4.2 MiB | the records: one for each attachment |
 //!
-//! The file has its full size from the start, but space only for the parts that are in use (the header's `…_ready`), so
-//! that no access fails because the file system is full. All numbers have fixed widths and the byte order that the
-//! header states, so that programs with other C libraries and processors can share it: they refuse a header
-//! that differs from theirs.
+//! The file has its full size from the start, but space on the file system only for the elements below the header's
+//! `…_ready`. Only these are accessed, so no access fails because the file system is full. All numbers have fixed
+//! widths, so programs with different C libraries can share the file. The header states the version, the byte order
+//! and the page size; a program for which these differ refuses the file.
 //!
-//! References between entries and records are indexes plus one, and 0 is the end. Every process that uses the
-//! namespace can write to the file, so each index is checked, and each walk ends after as many steps as there can
-//! be.
+//! A reference to an entry or a record is its index plus one; 0 ends a chain. Every process that uses the namespace
+//! can write to the file, so each index is checked, and each walk is bounded by the number of elements.
 
 use crate::sys;
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -36,10 +35,10 @@ pub(super) const ENTRIES_AT: usize = SLOTS_AT + 4 * SLOTS as usize;
 pub(super) const RECORDS_AT: usize = ENTRIES_AT + size_of::<Entry>() * ENTRIES as usize;
 pub(super) const TOTAL: usize = RECORDS_AT + size_of::<Record>() * RECORDS as usize;
 
-/// The byte of the file `table` that the first slot's process locks, far beyond the data.
+/// The byte of the file `table` that slot 0 locks, far behind the data.
 pub(super) const SLOT_BYTE: u64 = 1 << 40;
 
-/// The byte of a segment's file that the attachment number 0 locks.
+/// The byte of a segment's file that an attachment with the number 0 would lock, far behind the data.
 pub(super) const ATTACHMENT_BYTE: u64 = 1 << 62;
 
 #[repr(C)]
@@ -49,8 +48,9 @@ pub(super) struct Header {
     pub version: AtomicU32,
     /// The size of a page, in bytes.
     pub page: AtomicU32,
-    /// See `holding`.
+    /// Where the locks are; see `holding`.
     pub flags: AtomicU32,
+    /// The size of the file, in bytes.
     pub total: AtomicU64,
     unused: [AtomicU64; 4],
     /// The lock of all that follows; see `lock`.
@@ -59,33 +59,36 @@ pub(super) struct Header {
     /// Odd while an entry or a chain changes.
     pub sequence: AtomicU32,
     unused3: [AtomicU32; 15],
-    /// The number of segments, those that are being created included, and the number of their pages.
+    /// The number of segments, including those that are being created.
     pub used: AtomicU32,
-    /// The index behind the one that was given last, and the upper part of that id.
+    /// The index after the one that was given last.
     pub cursor: AtomicU32,
+    /// The number of pages of all segments together.
     pub pages: AtomicU64,
+    /// The upper bits of the id that was given last.
     pub generation: AtomicU32,
-    /// An entry in the ring of those that are to be looked at; see `pending`.
+    /// A reference to the next entry to check; 0 if there is none. See `pending`.
     pub pending: AtomicU32,
-    /// How many entries, records and slots have space in the file.
+    /// How many entries, records and slots have space on the file system.
     pub entries_ready: AtomicU32,
     pub records_ready: AtomicU32,
     pub slots_ready: AtomicU32,
-    /// The slot that the next process tries first.
+    /// Not used.
     pub slot_cursor: AtomicU32,
-    /// The first free record, and how many have ever been used.
+    /// A reference to the first free record, and how many records have ever been used.
     pub record_free: AtomicU32,
     pub records_used: AtomicU32,
-    /// The number of the last attachment.
+    /// The number of the newest attachment.
     pub attachments: AtomicU64,
 }
 
 /// The values of an entry's `state`.
 pub(super) const FREE: u32 = 0;
-/// A process makes the file.
+/// The process in `maker` makes the segment's file.
 pub(super) const CREATING: u32 = 1;
+/// The segment exists; it may be removed and still attached.
 pub(super) const LIVE: u32 = 2;
-/// Only the file is left, and is to be removed.
+/// The segment is destroyed, but its file remains to be removed.
 pub(super) const GARBAGE: u32 = 3;
 
 /// A segment.
@@ -100,7 +103,7 @@ pub(super) struct Entry {
     pub size: AtomicU64,
     /// The inode number of its file.
     pub inode: AtomicU64,
-    /// With `SHM_DEST` and `SHM_LOCKED`.
+    /// The permission bits, `SHM_DEST` and `SHM_LOCKED`.
     pub mode: AtomicU32,
     pub user: AtomicU32,
     pub group: AtomicU32,
@@ -111,15 +114,16 @@ pub(super) struct Entry {
     /// The process that created it, and the one that attached or detached it last; see [`Pid`].
     pub creator: AtomicU64,
     pub last: AtomicU64,
+    /// The times of the last attach, the last detach and the last change, in seconds since 1970; 0 for never.
     pub attached: AtomicI64,
     pub detached: AtomicI64,
     pub changed: AtomicI64,
-    /// The first record of its attachments.
+    /// A reference to the first record of its attachments.
     pub record: AtomicU32,
-    /// The slot of the process that creates it, with its generation.
+    /// The slot of the process that creates it, and the slot's generation.
     pub maker: AtomicU32,
     pub maker_generation: AtomicU32,
-    /// Its neighbours in the ring of `pending`; 0 if it is not in it.
+    /// References to its neighbours in the ring of `pending`; 0 if it is not in the ring.
     pub before: AtomicU32,
     pub behind: AtomicU32,
     unused: [AtomicU32; 3],
@@ -133,16 +137,16 @@ pub(super) const STATE: u64 = 3;
 /// An attachment.
 #[repr(C)]
 pub(super) struct Record {
-    /// Its number and its state. 0 if the record is free.
+    /// The attachment's number and state; 0 if the record is free.
     pub word: AtomicU64,
-    /// The process that made it; see [`Pid`].
+    /// The process that attached the segment; see [`Pid`].
     pub process: AtomicU64,
     /// The index and the id of its segment.
     pub entry: AtomicU32,
     pub id: AtomicI32,
-    /// The next record of the segment, or the next free one.
+    /// A reference to the next record of the segment, or to the next free one.
     pub next: AtomicU32,
-    /// The slot of its process, with its generation.
+    /// The slot of the process, and the slot's generation.
     pub slot: AtomicU32,
     pub slot_generation: AtomicU32,
     unused: [AtomicU32; 7],
@@ -157,9 +161,9 @@ const _: () = {
 };
 
 impl Header {
-    /// Returns whether this library on this processor can use a table with these values.
+    /// Returns whether this program can use a table with this header.
     pub(super) fn is_ours(&self) -> bool {
-        // Relaxed, here and for all fields without another comment: see `lock`.
+        // Relaxed, here and for all fields at which no other comment stands: see `lock`.
         self.magic.load(Relaxed) == MAGIC
             && self.order.load(Relaxed) == ORDER
             && self.version.load(Relaxed) == VERSION
@@ -167,7 +171,7 @@ impl Header {
             && self.total.load(Relaxed) == TOTAL as u64
     }
 
-    /// Returns the bytes that a new table begins with.
+    /// Returns the first bytes of a new table.
     pub(super) fn new_bytes(flags: u32) -> [u8; 32] {
         let mut bytes = [0; 32];
         let page = sys::page_size() as u32;
@@ -181,7 +185,8 @@ impl Header {
     }
 }
 
-/// The id of a process and the inode number of its PID namespace, in one word. Another namespace reads the id as 0.
+/// The id of a process and the inode number of its PID namespace, in one word. A process of another PID namespace
+/// reads the id as 0, because there the number would name another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pid(pub u64);
 

@@ -1,9 +1,9 @@
-//! The limits of a namespace: the kernel's defaults, or what the file `limits` in its directory says.
+//! The limits of a namespace: those in the file `limits` of its directory, or else the kernel's defaults.
 //!
 //! The file has lines such as `shmmni 4096`, `shmmax 1073741824` and `shmall 262144`: the largest number of segments
-//! (at most 32768), the largest segment in bytes, and the largest number of pages of all segments together. Each process
-//! reads it at its first call. It counts only if it belongs to the directory's owner, to root or to the caller, and no
-//! other user may write to it.
+//! (at most 32768), the size of the largest segment in bytes, and the largest number of pages of all segments
+//! together. A process reads the file when it maps the table, which is at its first call. The file is ignored unless
+//! it belongs to the directory's owner, to root or to the caller, and only its owner may write to it.
 
 use super::path::FilePath;
 use crate::sys::{self, Descriptor};
@@ -21,14 +21,14 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The kernel's, of <linux/shm.h>.
+    /// The kernel's defaults, as <linux/shm.h> defines them.
     pub(super) const DEFAULT: Limits = Limits {
         shmmni: 4096,
         shmmax: u64::MAX - (1 << 24),
         shmall: u64::MAX - (1 << 24),
     };
 
-    /// Reads the file; takes the default for what it does not say.
+    /// Reads the first 512 bytes of the file. A limit that they do not set has its default.
     pub(super) fn read(directory: &FilePath, owner: u32) -> Limits {
         let path = directory.file(format_args!("limits"));
         let mut text = [0; 512];

@@ -1,16 +1,16 @@
 //! The lock of the table.
 //!
-//! The word holds the number of the holder's slot plus one (15 bits), whether a thread sleeps (1 bit), and how often the
-//! lock was taken (16 bits). The slot tells whether the holder lives: its process has locked a byte of the
-//! table's file for as long as it has the table mapped. A waiter sleeps for a short time, then asks the kernel for that
-//! lock, and takes over from a dead holder. The count makes a waiter fail that has found a dead holder and comes too
-//! late: the word has changed by then, even if another process has got the slot.
+//! The word consists of the number of the holder's slot plus one, or 0 (15 bits), whether threads may sleep (1 bit),
+//! and how often the lock was taken (16 bits). The slot shows whether the holder is live, because a process keeps its
+//! slot's byte locked for as long as it has the table mapped. A waiter sleeps for a short time, then asks the kernel
+//! whether that byte is locked, and takes over from a dead holder. The count makes this fail if another process was
+//! faster: the word differs by then, even if the new holder has the same slot.
 //!
-//! *Orderings.* Taking the lock is an acquire, releasing it a release, so its holder sees what earlier holders wrote, and
-//! loads and stores the fields relaxed. A lookup without the lock uses the sequence number: the holder makes it
-//! odd, and then changes an entry or a chain (the fence after it keeps the changes behind it); then it makes it even
-//! (release). A lookup loads it (acquire), reads, and loads it again behind a fence: equal even numbers mean that
-//! nothing has changed in between, as in a seqlock.
+//! *Orderings.* Taking the lock is an acquire and releasing it a release. So a holder sees what earlier holders
+//! wrote, and loads and stores the fields relaxed. A lookup without the lock uses the sequence number, as in a
+//! seqlock. Before the holder changes an entry or a chain, it makes the number odd, with a fence between that and the
+//! changes; afterwards, it makes the number even (release). A lookup loads the number (acquire), reads, and loads the
+//! number again after a fence: if both numbers are the same and even, nothing has changed in between.
 
 use super::layout::Header;
 use crate::sys::{Errno, Instant, futex, yield_now};
@@ -27,11 +27,11 @@ const SLOT: u32 = 0x7fff;
 const SLEEPERS: u32 = 0x8000;
 const COUNT: u32 = 0x1_0000;
 
-/// How long the first sleep lasts, and the longest one.
+/// How long the first sleep lasts. Each further sleep is twice as long, up to the longest.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(8);
 
-/// How long a caller waits for a holder that lives.
+/// How long a caller waits for a live holder.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How the lock was taken.
@@ -39,12 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Taken {
     /// It was free.
     Free,
-    /// From a holder that is dead, or that never was: the table may be in the middle of a change.
+    /// Its holder was dead, or the word was corrupted: the table may be in the middle of a change.
     Recovered,
 }
 
-/// Takes the lock for a slot. `lives` tells whether the process of another slot lives. Returns `ETIMEDOUT` if
-/// a living holder does not release it.
+/// Takes the lock for a slot. `lives` returns whether the process that has another slot is live. Returns `ETIMEDOUT`
+/// if a live holder does not release the lock within `PATIENCE`.
 pub(super) fn take(
     word: &AtomicU32,
     slot: u32,
@@ -59,7 +59,8 @@ pub(super) fn take(
                 Err(now) => seen = now,
             }
         } else if seen & SLOT == slot + 1 {
-            // Threads of this process wait for each other before they come here.
+            // Its holder was an earlier process with this slot: the threads of this process exclude each other before
+            // they come here.
             break;
         } else {
             core::hint::spin_loop();
@@ -83,7 +84,7 @@ fn take_slowly(
         let holder = seen & SLOT;
         let is_lost = holder == slot + 1 || suspect == Some(seen | SLEEPERS) && !lives(holder - 1)?;
         if holder == 0 || is_lost {
-            // Others may sleep.
+            // Other threads may sleep.
             let mine = taken(seen, slot, SLEEPERS);
             if word.compare_exchange(seen, mine, Acquire, Relaxed).is_ok() {
                 return Ok(if is_lost {
@@ -110,7 +111,7 @@ fn take_slowly(
     }
 }
 
-/// Returns the word after the lock was taken.
+/// Returns the word of the lock once `slot` has taken it.
 fn taken(seen: u32, slot: u32, sleepers: u32) -> u32 {
     (seen & !(SLOT | SLEEPERS)).wrapping_add(COUNT) | sleepers | (slot + 1)
 }
@@ -130,7 +131,7 @@ pub(super) fn release(word: &AtomicU32) {
     }
 }
 
-/// Makes the sequence number odd, before an entry or a chain changes.
+/// Makes the sequence number odd, so that lookups without the lock try again.
 pub(super) fn begin_change(header: &Header) {
     let sequence = header.sequence.load(Relaxed);
     header.sequence.store(sequence | 1, Relaxed);
@@ -138,7 +139,7 @@ pub(super) fn begin_change(header: &Header) {
     fence(SeqCst);
 }
 
-/// Makes the sequence number even.
+/// Makes the sequence number even again, and different from before.
 pub(super) fn end_change(header: &Header) {
     let sequence = header.sequence.load(Relaxed);
     // Release: pairs with the acquire in `begin_lookup`.
@@ -147,7 +148,7 @@ pub(super) fn end_change(header: &Header) {
         .store((sequence | 1).wrapping_add(1), Release);
 }
 
-/// Returns the sequence number if nothing changes.
+/// Returns the sequence number, or `None` during a change.
 pub(super) fn begin_lookup(header: &Header) -> Option<u32> {
     // Acquire: pairs with the release in `end_change`.
     let sequence = header.sequence.load(Acquire);
@@ -156,7 +157,7 @@ pub(super) fn begin_lookup(header: &Header) -> Option<u32> {
 
 /// Returns whether nothing has changed since `begin_lookup`.
 pub(super) fn is_unchanged(header: &Header, sequence: u32) -> bool {
-    // The lookup's loads come before: pairs with the fence in `begin_change`.
+    // Keeps the lookup's loads before the load of the number: pairs with the fence in `begin_change`.
     fence(Acquire);
     header.sequence.load(Relaxed) == sequence
 }

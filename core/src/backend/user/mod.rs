@@ -1,69 +1,75 @@
 //! System V shared memory in a directory of files, for systems and sandboxes whose kernel has none.
 //!
-//! A directory is a namespace (`directory`). In it, the file `s.ID` holds the bytes of the segment ID, and the file `table`
-//! all else (`layout`). Every process that uses the namespace maps the table and changes it itself; there is no
-//! daemon, no thread, no signal handler, and no descriptor that stays open. The results are those of Linux, which
-//! ipc/shm.c and ipc/util.c of the kernel define.
+//! A directory is a namespace (`directory`). Its file `s.ID` holds the bytes of the segment ID, and its file `table`
+//! holds everything else (`layout`). Every process that uses the namespace maps the table and changes it itself:
+//! there is no daemon, no thread, no signal handler, and no descriptor that stays open. The results are those of
+//! Linux, as ipc/shm.c and ipc/util.c of the kernel define them.
 //!
 //! # Locks that a mapping holds
 //!
-//! A process that is killed cannot tell others. What tells them is a lock of the kernel's: a lock on a byte of a file that
-//! an *open file description* has (`F_OFD_SETLK`, fcntl(2)). After `open`, lock, `mmap` and `close`, only
-//! the mapping keeps the description, and with it the lock: until munmap, exec, exit or SIGKILL. Any process can
-//! ask for such locks (`F_OFD_GETLK`).
+//! A killed process cannot report its death, but the kernel releases its locks. `F_OFD_SETLK` of fcntl(2) gives a
+//! lock on a byte of a file to an *open file description*. After `open`, lock, `mmap` and `close`, the mapping alone
+//! keeps that description open, and with it the lock, until munmap, exec, exit or SIGKILL. Any process can query such
+//! a lock (`F_OFD_GETLK`).
 //!
-//! - Each process has a *slot*, a byte of the table's file, for as long as it has the table mapped. The table's lock holds its
-//!   holder's slot, so that others take over from a dead holder and repair the table (`lock`, `repair`).
-//! - Each attachment has a number, and locks the byte of that number, far behind the segment's data. The table has a *record*
-//!   of each attachment; `shm_nattch` is the number of those whose byte is locked (`records`).
-//! - Over a fork, parent and child would share these locks; `fork` gives the child locks of its own.
+//! - Each process has a *slot*: it locks one byte of the table's file for as long as it has the table mapped. The
+//!   word of the table's lock names its holder's slot, so other processes notice that a holder is dead, take over the
+//!   lock and repair the table (`lock`, `repair`).
+//! - Each attachment has a number, and locks the byte of that number in its segment's file, far behind the data. The
+//!   table has a *record* of each attachment; `shm_nattch` is the number of records whose byte is locked (`records`).
+//! - After a fork, parent and child would share these locks; `fork` gives the child locks of its own.
 //!
 //! # Where to find what
 //!
 //! | file | task |
 //! |---|---|
 //! | `create`, `attach`, `detach`, `control` | the four calls |
-//! | `session` | one call under the locks; opening a segment's file |
-//! | `process`, `attachments` | what a process keeps for itself |
-//! | `parts` | what the program has unmapped, or mapped, inside an attachment |
+//! | `session` | one call under both locks; opening a segment's file |
+//! | `process`, `attachments` | the state that a process keeps for itself |
+//! | `parts` | what the program has unmapped or mapped inside an attachment |
 //! | `directory`, `open`, `limits`, `path` | finding, making and checking the directory and the table |
-//! | `layout`, `table`, `space` | the table's format; access to it; giving it space |
+//! | `layout`, `table`, `space` | the table's format; access to its parts; reserving space |
 //! | `entries`, `rights` | segments in the table, by key and by id; permissions |
-//! | `records` | attachments in the table; collecting the dead |
+//! | `records` | attachments in the table; removing those of dead processes |
 //! | `pending` | segments that may have to be destroyed |
-//! | `lock`, `repair` | the table's lock; what a dead holder leaves |
-//! | `holding` | which file is locked; overlayfs |
-//! | `fork` | children |
+//! | `lock`, `repair` | the table's lock; rebuilding the table after its holder died |
+//! | `holding` | which file is locked, and which mapping holds the lock; overlayfs |
+//! | `fork`, `mark` | children; those that ran no handlers |
 //!
 //! # Hostile files
 //!
-//! In a private directory (the default, mode 0700), only this user and root can write to the table. In a shared one,
-//! every user of it can, and so disturb the others' calls; the segments' files have the segments' modes and
-//! owners, and the kernel enforces these. No value in the table is trusted: indexes are checked, walks are bounded,
-//! names are made from numbers, and files are checked after they were opened. The worst that a hostile
-//! table does is an error, a wrong result, or a wait of some seconds. Who may write to the table or to a segment may also
-//! truncate it, and so end a process that accesses it (`SIGBUS`): each call looks at the table's size, but at most every
-//! 4 ms (`open`). No seal forbids that, because a file with a name has none, and the handler of the signal is the
-//! program's.
+//! In a private directory (the default, mode 0700), only its owner and root can write to the table. In a shared one,
+//! all its users can, and so they can disturb each other's calls; but the segments' files have the segments' owners
+//! and modes, which the kernel enforces. No value in the table is trusted: indexes are checked, walks are bounded,
+//! file names are made from numbers, and each file is checked after it was opened. The worst effect of a hostile
+//! table is an error, a wrong result, or a wait of some seconds. A user who may truncate the table or a segment's
+//! file can also kill a process that accesses it (`SIGBUS`): each call checks the table's size, but at most every 4 ms
+//! (see `open`). No seal forbids truncating, because only files without a name have seals; and the handler of the signal
+//! is the program's.
 //!
 //! # What differs from the kernel
 //!
-//! - A child made by a bare `clone`, or whose parent could not open the segment's file when it forked (after `chroot`, or
-//!   with another user), shares its parent's attachments: they count once until both are gone (after a bare `clone`,
-//!   until the parent has detached).
-//! - An attachment counts once, also if the program has unmapped, moved or protected a part of it.
-//! - After a fork, the child's attachments are mapped anew: what `mprotect`, `mlock` or a partial `munmap` did to them
-//!   in the parent is not inherited. One inside of which the program has mapped other memory is shared, as above.
-//! - What the kernel notes when a process ends (`shm_lpid`, `shm_dtime`, and destroying a removed segment), the next
-//!   process that looks notes: `shm_dtime` is then that time, and the memory stays until then. Each shmget that creates
-//!   looks at two removed segments, and SHM_INFO, IPC_INFO and IPC_STAT look at all that they concern.
-//! - A process of another PID namespace reads the ids of processes as 0, also in a child namespace.
-//! - Space is reserved when a segment is created: `SHM_INFO` counts all pages as resident, `SHM_NORESERVE` has no effect,
-//!   and a file system that is full gives `ENOSPC`.
-//! - There are no huge pages: `SHM_HUGETLB` fails as where none are free. `SHM_LOCK` checks what the kernel checks and sets
-//!   the flag, but locks nothing. `SHM_EXEC` fails with `EPERM` if the file system is mounted `noexec`.
-//! - `shmget` and `shmat` need a free descriptor for a moment (`EMFILE`), and files that may be as large as the segment
-//!   (`RLIMIT_FSIZE`; `ENOMEM`).
+//! `tests/conformance/documented.txt` has every known case, and docs/backends.md lists them for users. The main ones:
+//!
+//! - A child shares its parent's attachments if it was made by a bare `clone`, or if its parent could not open the
+//!   segment's file when it forked (after `chroot`, or as another user). Such an attachment counts once, until both
+//!   have detached it (after a bare `clone`, until the parent has).
+//! - An attachment counts once even if the program has unmapped or protected a part of it.
+//! - After a fork, the child's attachments are mapped anew: it does not inherit what `mprotect`, `mlock` or a partial
+//!   `munmap` did to them in the parent. If the program has mapped other memory inside an attachment, the child inherits
+//!   that, and shares the attachment as above.
+//! - When a process ends, the kernel updates `shm_lpid` and `shm_dtime` at once, and destroys a removed segment with
+//!   its last attachment. Here, the next process that checks the segment does so, and `shm_dtime` is the time of that
+//!   check. A shmget that creates a segment checks two of the segments that may be left; IPC_STAT and shmat check
+//!   their own, and SHM_INFO and IPC_INFO check all removed ones.
+//! - A process of another PID namespace reads the ids of processes as 0, also in a parent or child namespace.
+//! - Space is reserved when a segment is created: `SHM_INFO` counts all pages as resident, `SHM_NORESERVE` has no
+//!   effect, and shmget fails with `ENOSPC` if the file system is full.
+//! - There are no huge pages: `SHM_HUGETLB` fails as in a kernel that has none free. `SHM_LOCK` makes the kernel's
+//!   checks and sets the flag, but locks nothing. `SHM_EXEC` fails with `EPERM` if the file system is mounted
+//!   `noexec`.
+//! - A shmget that creates a segment, and shmat, need a free descriptor during the call (`EMFILE`); a segment is at
+//!   most as large as a file of this process may be (`RLIMIT_FSIZE`; `ENOMEM`).
 //! - In a shared directory, only root can give a segment to another user (`EPERM`).
 
 use crate::sys::Errno;
@@ -81,6 +87,7 @@ mod holding;
 mod layout;
 mod limits;
 mod lock;
+mod mark;
 mod open;
 mod parts;
 mod path;
@@ -96,13 +103,13 @@ mod table;
 pub use directory::directory;
 pub use path::FilePath;
 
-/// Returns the error that makes each call fail, if there is one: the directory cannot be used.
+/// Checks that the directory and its table can be used. Returns the error that every call would return otherwise.
 #[inline(never)]
 pub fn check() -> Result<(), Errno> {
     keep_errno(|| session::Session::begin(true).map(drop))
 }
 
-// These four are never inlined: their stack would be that of every call, on the kernel, too.
+// These four are never inlined: otherwise a call to the kernel's segments would need their stack, too.
 
 /// `shmget(2)`.
 #[inline(never)]
@@ -140,7 +147,7 @@ pub unsafe fn control(id: c_int, command: c_int, buf: *mut c_void) -> Result<c_i
     keep_errno(|| unsafe { control::control(id, command, buf) })
 }
 
-/// Leaves the thread's error number as it was: a call that succeeds must not change it.
+/// Makes a call and restores the thread's `errno`, which a call that succeeds must not change.
 fn keep_errno<T>(call: impl FnOnce() -> T) -> T {
     let errno = Errno::last();
     let result = call();

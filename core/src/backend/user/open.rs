@@ -16,19 +16,20 @@ use core::{
     time::Duration,
 };
 
-/// How long to wait for a process that makes the table.
+/// How long to wait for another process that makes the table.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For how long the table counts as the one in its directory, in nanoseconds.
+/// How long a check that the table is still in its directory stays valid, in nanoseconds.
 const TRUST: u64 = 4_000_000;
 
-/// Returns whether this process has just looked whether the table is still in its directory, and whole.
+/// Returns whether the last check that the table is still in its directory, and whole, is valid.
 pub(super) fn is_fresh() -> bool {
     let checked = PUBLIC.checked.load(Relaxed);
     sys::about_now().wrapping_sub(checked) < TRUST
 }
 
-/// Returns whether the table that is mapped was truncated, so that an access would be a `SIGBUS`.
+/// Returns whether the mapped table was truncated, so that an access would raise `SIGBUS`. A valid check is not
+/// repeated.
 pub(super) fn is_truncated(own: &Own) -> bool {
     let Some(directory) = own.directory.as_ref().filter(|_| !is_fresh()) else {
         return false;
@@ -44,8 +45,8 @@ pub(super) fn is_truncated(own: &Own) -> bool {
     is_truncated
 }
 
-/// Returns the table, and maps it if it is not mapped, or if it was truncated. With `current`, also if the file at its path
-/// is no longer that one.
+/// Returns the table. Maps it first if it is not mapped, or was truncated; with `current`, also if another file is at
+/// its path now.
 pub(super) fn table(own: &mut Own, current: bool) -> Result<Table, Errno> {
     match Table::mapped() {
         Some(table) if current && is_current(own) => Ok(table),
@@ -61,7 +62,7 @@ pub(super) fn is_current(own: &Own) -> bool {
     };
     let is_current = match Facts::of(path_of_table(directory).as_c_str()) {
         Ok(facts) => facts.id == mapped_file() && facts.size == TOTAL as u64,
-        // A process that has become another user goes on with the table that it has.
+        // A process that has become another user keeps the table that it has mapped.
         Err(errno) => errno == Errno(libc::EACCES),
     };
     if is_current {
@@ -74,7 +75,7 @@ pub(super) fn path_of_table(directory: &FilePath) -> FilePath {
     directory.file(format_args!("table"))
 }
 
-/// Opens the file of the table that is mapped. Returns `ESTALE` if it is no longer at its path.
+/// Opens the file of the mapped table. Returns `ESTALE` if it is no longer at its path.
 pub(super) fn reopen(own: &Own) -> Result<Descriptor, Errno> {
     let directory = own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
     let file = Descriptor::open_file(path_of_table(directory).as_c_str(), libc::O_RDWR, 0);
@@ -85,7 +86,7 @@ pub(super) fn reopen(own: &Own) -> Result<Descriptor, Errno> {
     }
 }
 
-/// Maps the table of the namespace, and gets a slot.
+/// Maps the table of the namespace, and takes a slot in it.
 #[cold]
 fn map(own: &mut Own) -> Result<Table, Errno> {
     let directory = match own.directory {
@@ -141,7 +142,7 @@ fn name_segment_files(directory: &FilePath, table: &Descriptor) {
     sys::name_segment_files(real.unwrap_or(directory.as_bytes()));
 }
 
-/// Opens the table, and makes it if there is none.
+/// Opens the table's file, and makes it if there is none.
 fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
     let (path, start) = (path_of_table(directory), Instant::now());
     loop {
@@ -178,8 +179,9 @@ fn check(own: &Own, facts: &Facts) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes a table. It gets its name when it is complete. Until then it has one of its user's own, and a lock says that
-/// its maker lives; the next process uses what a dead one leaves. Returns `EAGAIN` while another one makes it.
+/// Makes a table. Until it is complete, its file is called `new.UID`, and a lock on its first byte shows that its
+/// maker is live. The next process of that user takes over the file of a dead maker. Returns `EAGAIN` while another
+/// process makes the table, and `EEXIST` if it has just made it.
 fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     let new = directory.file(format_args!("new.{}", sys::effective_user()));
     let create = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
@@ -198,7 +200,7 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     if !is_own {
         return Err(Errno(libc::EACCES));
     }
-    // Another process may have renamed it before it was locked here.
+    // Another process may have renamed it before this one got the lock.
     if Facts::of(new.as_c_str()).map(|facts| facts.id) != Ok(facts.id) {
         return Err(Errno(libc::EAGAIN));
     }
@@ -215,28 +217,29 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     file.write_at(&Header::new_bytes(flags), 0)?;
     file.resize(TOTAL as u64)?;
     if own.access.is_shared {
-        // Fails if this user is not in that group; then the file is for those of its own group.
+        // Fails if this user is not a member of that group; the file then keeps this user's group.
         let _ = file.set_owner(u32::MAX, own.access.group);
     }
     file.set_mode(own.access.common)?;
     sys::rename_new(new.as_c_str(), path.as_c_str())
 }
 
-/// Returns a slot that is likely to be free. Low numbers need little space in the table.
+/// Returns the slot to try first, which is likely to be free. Low numbers need little space in the table.
 pub(super) fn first_slot() -> u32 {
     sys::process_id() as u32 % 512
 }
 
-/// Locks the byte of a free slot, from a slot on that is likely to be free. Returns the slot.
+/// Locks the byte of the first free slot, beginning with the slot `first`. Returns the slot. Returns `ENOSPC` if all
+/// are taken, and `ENOSYS` if there are no such locks here.
 pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Result<u32, Errno> {
-    // The last number is left out, because the lock's word holds the number plus one.
+    // The last slot is not used: its number plus one would not fit into the lock's word.
     const LAST: u32 = SLOTS - 1;
     for distance in 0..LAST {
         let slot = (first + distance) % LAST;
         match file.lock_byte(holding.slot_byte(slot), true) {
             Ok(()) => return Ok(slot),
             Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
-            // The file system or a sandbox has no such locks.
+            // The file system or the sandbox has no locks of open files.
             Err(Errno(libc::EINVAL | libc::EOPNOTSUPP)) => return Err(Errno(libc::ENOSYS)),
             Err(errno) => return Err(errno),
         }
@@ -246,8 +249,8 @@ pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Resu
 
 /// Begins to use a slot whose byte is locked. Returns its generation.
 pub(super) fn use_slot(table: Table, slot: u32, file: &Descriptor) -> Result<u32, Errno> {
-    // Only its holder changes a slot's generation; the space may be given by several processes at once, which is
-    // harmless.
+    // Only its holder changes a slot's generation. Several processes may reserve the same space at once:
+    // `fallocate(2)` changes no byte of it.
     grow(table, Part::Slots, slot, file)?;
     let generation = table.slot_generation(slot).ok_or(Errno(libc::ENOSPC))?;
     let new = generation.load(Relaxed).wrapping_add(1).max(1);
@@ -255,7 +258,7 @@ pub(super) fn use_slot(table: Table, slot: u32, file: &Descriptor) -> Result<u32
     Ok(new)
 }
 
-/// Returns whether the process lives that had a slot in a generation.
+/// Returns whether the process that got a slot in a generation is live.
 pub(super) fn slot_lives(
     own: &Own,
     table: Table,
@@ -267,7 +270,7 @@ pub(super) fn slot_lives(
     Ok(now.is_some_and(|now| now.load(Relaxed) == generation) && is_slot_locked(own, file, slot)?)
 }
 
-/// Returns whether a process has a slot.
+/// Returns whether a live process has a slot.
 pub(super) fn is_slot_locked(own: &Own, file: &Descriptor, slot: u32) -> Result<bool, Errno> {
     let lock_file = own.holding.lock_file(file)?;
     lock_file.is_byte_locked(own.holding.slot_byte(slot))

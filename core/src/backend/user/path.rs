@@ -9,7 +9,7 @@ use core::{
 /// The longest path of a directory, in bytes.
 pub(super) const LONGEST: usize = 400;
 
-/// The longest name of a file in a directory, with the slash before it and the zero behind it.
+/// The room for a file's name, in bytes: the slash before it and the zero behind it included.
 const NAME: usize = 32;
 
 /// A path of a namespace's directory, or of a file in it.
@@ -26,7 +26,7 @@ impl FilePath {
         len: 0,
     };
 
-    /// Joins bytes and formatted text. Returns `ENAMETOOLONG` if the result is too long for a directory.
+    /// Joins bytes and formatted text. Returns `ENAMETOOLONG` if the result is longer than `LONGEST`.
     pub(super) fn new(start: &[u8], rest: fmt::Arguments<'_>) -> Result<FilePath, Errno> {
         let mut path = FilePath::EMPTY;
         path.push(start, LONGEST)?;
@@ -38,7 +38,7 @@ impl FilePath {
         Ok(path)
     }
 
-    /// Returns the path of a file in this directory. The name has at most 30 bytes; what is too long is cut.
+    /// Returns the path of a file in this directory. A name of more than 30 bytes is cut; no caller has one.
     pub(super) fn file(&self, name: fmt::Arguments<'_>) -> FilePath {
         let mut path = *self;
         let _ = path.push(b"/", LONGEST + NAME - 1);

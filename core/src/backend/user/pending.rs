@@ -1,8 +1,8 @@
-//! What is left to be done, in a ring of entries: segments whose maker may have died, removed segments whose last
-//! attachment may have gone with its process, and files that could not be removed.
+//! The ring of pending entries: segments that are being created, whose creator may have died; removed segments, whose
+//! last attachment may have ended with its process; and files that could not be removed.
 //!
-//! No process is notified when another one dies. So each call that creates a segment looks at the next two of the ring, and one
-//! that meets a limit looks at all.
+//! No process is notified when another one dies. So a call that creates a segment checks the next two entries of the
+//! ring, and one that meets a limit, or counts the segments, checks all of them.
 
 use super::{
     layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, LIVE},
@@ -20,7 +20,7 @@ use core::{
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Table {
-    /// Puts an entry into the ring, if it is not in it.
+    /// Puts an entry into the ring. Does nothing if it is in the ring already.
     pub(super) fn add_pending(self, index: u32, entry: &Entry) {
         if entry.behind.load(Relaxed) != 0 {
             return;
@@ -28,7 +28,7 @@ impl Table {
         let header = self.header();
         let first = header.pending.load(Relaxed).checked_sub(1);
         let first = first.and_then(|index| self.entry(index).map(|entry| (index, entry)));
-        // Without one, it is a ring of one.
+        // In an empty ring, the entry is its own neighbour.
         let (at, here) = first.unwrap_or((index, entry));
         let last = here.before.load(Relaxed).checked_sub(1);
         let last = last.and_then(|index| self.entry(index).map(|entry| (index, entry)));
@@ -42,7 +42,7 @@ impl Table {
         }
     }
 
-    /// Takes an entry out of the ring, if it is in it.
+    /// Takes an entry out of the ring. Does nothing if it is not in the ring.
     fn drop_pending(self, index: u32, entry: &Entry) {
         let behind = entry.behind.swap(0, Relaxed);
         let before = entry.before.swap(0, Relaxed);
@@ -75,7 +75,7 @@ impl Table {
 }
 
 impl Session {
-    /// Looks at the next entries of the ring, at most `most`.
+    /// Checks the next entries of the ring, at most `most` of them.
     pub(super) fn sweep(&mut self, most: u32) {
         let table = self.table;
         let header = table.header();
@@ -84,7 +84,7 @@ impl Session {
             let Some(index) = header.pending.load(Relaxed).checked_sub(1) else {
                 return;
             };
-            // Once around, or a table of so many attachments as only a hostile peer writes.
+            // All of them were checked; or there are so many attachments as only a hostile peer writes.
             if first_left == Some(index) || start.elapsed() > PATIENCE {
                 return;
             }
@@ -94,7 +94,7 @@ impl Session {
             };
             let next = entry.behind.load(Relaxed);
             if next == 0 {
-                // Not in the ring at all: the table is corrupted.
+                // The entry is not in the ring: the table is corrupted.
                 super::repair::rebuild(table);
                 return;
             }
@@ -106,7 +106,8 @@ impl Session {
         }
     }
 
-    /// Does what is left to be done for an entry.
+    /// Checks an entry. Destroys its segment if its creator is dead, or if it is removed and no process has it
+    /// attached.
     pub(super) fn settle(&mut self, index: u32, entry: &'static Entry) {
         match entry.state.load(Relaxed) {
             CREATING => {
@@ -125,7 +126,8 @@ impl Session {
         }
     }
 
-    /// Returns the segment with an id. One that was removed does not exist if its last attachment went with its process.
+    /// Returns the segment with an id; `EINVAL` if there is none. First destroys it if it is removed and its last
+    /// attachment has ended with its process.
     pub(super) fn existing(&mut self, id: i32) -> Result<(u32, &'static Entry), Errno> {
         let (index, entry) = self.table.by_id(id).ok_or(Errno(libc::EINVAL))?;
         if entry.is_removed() {
@@ -134,7 +136,8 @@ impl Session {
         self.table.by_id(id).ok_or(Errno(libc::EINVAL))
     }
 
-    /// Destroys a segment that no process has attached. If this user may not remove its file, that is left to one who may.
+    /// Destroys a segment that no process has attached. If this process may not remove its file, the entry stays in
+    /// the ring for a process that may.
     pub(super) fn destroy(&mut self, index: u32, entry: &'static Entry) {
         let table = self.table;
         table.add_pending(index, entry);
@@ -145,7 +148,7 @@ impl Session {
         }
     }
 
-    /// Removes the file of a segment, which may be gone already.
+    /// Removes the file of a segment, if it still exists.
     fn remove_file(&self, entry: &Entry) -> Result<(), Errno> {
         let directory = self.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
         let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
@@ -156,7 +159,7 @@ impl Session {
         }
     }
 
-    /// Takes an entry that was published out of the ring.
+    /// Takes the entry of a segment whose creation is complete out of the ring.
     pub(super) fn is_settled(&self, index: u32, entry: &Entry) {
         self.table.drop_pending(index, entry);
     }

@@ -1,7 +1,7 @@
-//! What this process keeps of its namespace: where the table is mapped, its slot, and its attachments.
+//! The state that this process keeps for itself: where the table is mapped, its slot, and its attachments.
 //!
-//! A lock of this process protects it. All signals are blocked while a thread holds that lock, so that a signal handler
-//! can make any call. `fork` takes it, too (see `fork`), so that no child begins in the middle of a change.
+//! A lock of this process protects it. A thread blocks all signals while it holds that lock, so a signal handler can
+//! make any call. `fork` takes the lock, too (see `fork`), so no child begins in the middle of a change.
 
 use super::{
     attachments::Attachments, directory::Access, holding::Holding, layout::Pid, limits::Limits,
@@ -18,15 +18,15 @@ use core::{
     time::Duration,
 };
 
-/// What every thread may read without the lock.
+/// The part that every thread may read without the lock.
 pub(super) struct Public {
-    /// The address at which the table is mapped, or has been; 0 if never. It never changes after that.
+    /// The address at which the table is mapped, or was mapped; 0 if it never was. Once set, it never changes.
     pub base: AtomicUsize,
     /// 1 if the table is mapped there.
     pub is_mapped: AtomicU32,
-    /// The coarse time at which the table was last found to be in its directory.
+    /// When the table was last found to be in its directory, by `sys::about_now`.
     pub checked: AtomicU64,
-    /// The device and the inode number of the table.
+    /// The device and the inode number of the table's file.
     pub device: AtomicU64,
     pub inode: AtomicU64,
 }
@@ -39,7 +39,7 @@ pub(super) static PUBLIC: Public = Public {
     inode: AtomicU64::new(0),
 };
 
-/// What only the holder of the lock uses.
+/// The part that only the holder of the lock may use.
 pub(super) struct Private {
     /// The namespace's directory; `None` before the first use.
     pub directory: Option<FilePath>,
@@ -47,25 +47,27 @@ pub(super) struct Private {
     /// This process's slot, and its generation.
     pub slot: u32,
     pub slot_generation: u32,
-    /// Where the locks are.
+    /// Where the locks of the namespace are.
     pub holding: Holding,
-    /// A page that holds the slot's lock; 0 if the table's mapping holds it.
+    /// The address of a page that holds the slot's lock; 0 if the table's mapping holds it.
     pub slot_page: usize,
-    /// How many tables this process has mapped, one after the other.
+    /// A count that increases when this process maps a table, or unmaps that of its parent. An attachment of an
+    /// earlier era has no record in the mapped table.
     pub era: u32,
-    /// This process, as the table has it; `Pid::NONE` if that is to be asked.
+    /// This process, as it stands in the table; `Pid::NONE` until `Own::pid` has asked the kernel.
     pub pid: Pid,
     pub limits: Limits,
     pub attachments: Attachments,
-    /// The signal mask of the thread that forks.
+    /// During a fork: the signal mask that the forking thread had before.
     pub mask_of_fork: Option<SignalMask>,
-    /// During a fork: a page that holds the lock of the child's slot, and that slot.
+    /// During a fork: the address of a page that holds the lock of the child's slot, and that slot with its
+    /// generation.
     pub spare_table: usize,
     pub spare_slot: (u32, u32),
 }
 
 struct Process {
-    /// 0 if it is free, 1 if it is held, 2 if threads may sleep until it is free.
+    /// 0 if it is free, 1 if it is held, 2 if it is held and threads may sleep until it is free.
     lock: AtomicU32,
     private: UnsafeCell<Private>,
 }
@@ -103,9 +105,9 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Blocks signals, and waits for the lock. Each holder releases it soon.
+    /// Blocks all signals of this thread, and waits for the lock.
     pub(super) fn lock() -> Own {
-        super::fork::watch();
+        super::mark::watch();
         let mask = sys::block_signals();
         acquire(&PROCESS.lock);
         Own { mask }
@@ -117,13 +119,13 @@ impl Own {
         PROCESS.lock.load(Relaxed) != 0
     }
 
-    /// Leaves the lock held for `fork`.
+    /// Keeps the lock held during `fork(2)`, until `after_fork`.
     pub(super) fn keep_for_fork(mut self) {
         self.mask_of_fork = Some(self.mask);
         core::mem::forget(self);
     }
 
-    /// Returns the lock that `keep_for_fork` has left held.
+    /// Returns the lock that `keep_for_fork` has kept held.
     pub(super) fn after_fork() -> Own {
         // SAFETY: this thread holds the lock, or is the copy of the one that does.
         let private = unsafe { &mut *PROCESS.private.get() };
@@ -133,15 +135,16 @@ impl Own {
         }
     }
 
-    /// Takes the lock in a child that was not prepared: its only thread does not hold it, whatever the word says.
+    /// Takes the lock in a child whose parent has not prepared the fork. The lock's word is a copy of the parent's,
+    /// so its value does not count.
     pub(super) fn seize() -> Own {
         let mask = sys::block_signals();
-        // Relaxed: the child has one thread.
+        // Relaxed: any other thread of the child waits in `fork::begin_as_orphan`.
         PROCESS.lock.store(1, Relaxed);
         Own { mask }
     }
 
-    /// Returns this process, as the table has it.
+    /// Returns this process, as it stands in the table.
     pub(super) fn pid(&mut self) -> Pid {
         if self.pid == Pid::NONE {
             self.pid = Pid::new(sys::process_id(), sys::namespaces());
@@ -191,9 +194,9 @@ pub(super) fn known_directory() -> Option<FilePath> {
     Own::lock().directory
 }
 
-/// Returns the identity of the table that is mapped.
+/// Returns the identity of the mapped table's file.
 pub(super) fn mapped_file() -> FileId {
-    // Relaxed: a thread that reads one table's device with another's inode number finds neither.
+    // Relaxed: only the lock's holder compares it with a file, and the lock orders the two.
     FileId {
         device: PUBLIC.device.load(Relaxed),
         inode: PUBLIC.inode.load(Relaxed),

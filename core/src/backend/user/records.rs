@@ -1,8 +1,9 @@
 //! The records of attachments.
 //!
-//! An attachment's process locks a byte of the segment's file, through the open file that is mapped: the lock goes with
-//! the mapping, however that ends. So a record whose byte is not locked is one of the dead. A process that looks at a segment
-//! collects those, and notes in the segment what the kernel notes at once: the process that detached last, and when.
+//! A process that attaches a segment locks a byte of the segment's file, through the open file that it maps: the lock
+//! goes with the mapping, however that ends. So a record whose byte is not locked belongs to an attachment that has
+//! ended. A process that checks a segment frees such records, and stores in the segment's entry what the kernel would
+//! have stored at once: which process detached last, and when.
 
 use super::{
     layout::{ATTACHED, DETACHED, Entry, LIVE, Pid, RECORDS, Record, STATE},
@@ -12,23 +13,23 @@ use super::{
 use crate::sys::{self, Descriptor, Errno};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// A record that was made.
+/// A new record: its index, and the number of its attachment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
     pub index: u32,
     pub number: u64,
 }
 
-/// Whose records are looked at.
+/// Whose records are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     All,
-    /// Those of other processes: what this process has done to its own is no death, and neither is what it prepares for
-    /// its child.
+    /// Those of other processes. This process is live, though it may have unmapped an attachment of its own, or may
+    /// just be preparing one for its child.
     Others,
 }
 
-/// Makes a record of an attachment by a slot.
+/// Adds a record of an attachment by the process that has a slot.
 pub(super) fn add(
     session: &Session,
     (index, entry): (u32, &Entry),
@@ -48,7 +49,7 @@ pub(super) fn add(
     record.slot.store(slot, Relaxed);
     record.slot_generation.store(generation, Relaxed);
     record.next.store(entry.record.load(Relaxed), Relaxed);
-    // Release: a process that takes over after this store finds the record complete.
+    // Release: a process that takes over the table's lock after this store finds the record complete.
     record.word.store(number << 2 | ATTACHED, Release);
     entry.record.store(place + 1, Relaxed);
     Ok(Made {
@@ -83,7 +84,7 @@ fn free_record(session: &Session) -> Result<u32, Errno> {
     Ok(index)
 }
 
-/// Puts a record, which is in no chain, among the free ones.
+/// Frees a record that is in no chain.
 pub(super) fn put_free(table: Table, index: u32, record: &Record) {
     let header = table.header();
     record.word.store(0, Relaxed);
@@ -123,12 +124,12 @@ pub(super) fn free_all(table: Table, entry: &Entry) {
     retain(table, entry, |_, _| false);
 }
 
-/// Frees one record of a segment, of an attachment that failed.
+/// Frees the record of an attachment that failed.
 pub(super) fn undo(table: Table, entry: &Entry, made: Made) {
     retain(table, entry, |index, _| index != made.index);
 }
 
-/// Collects the records of the dead, and returns how many attachments there are.
+/// Frees the records of attachments that have ended, and returns the number of the others.
 pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     if entry.record.load(Relaxed) == 0 {
         return 0;
@@ -138,7 +139,7 @@ pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     collect(session, entry, file, Whose::All)
 }
 
-/// Collects the records of other processes that are dead, before this process attaches the segment.
+/// Frees the records of other processes' attachments that have ended, before this process attaches the segment.
 pub(super) fn collect_others(session: &Session, entry: &'static Entry, file: &Descriptor) {
     collect(session, entry, Some(file), Whose::Others);
 }
@@ -153,7 +154,8 @@ fn collect(
     let holding = session.holding;
     let lock_file = file.and_then(|file| holding.lock_file(file).ok());
     retain(session.table, entry, |_, record| {
-        // Acquire: pairs with the release of a detach, whose time and process come first.
+        // Acquire: pairs with the release in `mark_detached`, before which the detach has stored its time and
+        // process.
         let word = record.word.load(Acquire);
         if word & STATE == DETACHED {
             return false;
@@ -178,7 +180,8 @@ fn collect(
     count
 }
 
-/// Marks an attachment as detached, without the table's lock: what was collected in between has another word.
+/// Marks an attachment as detached, without the table's lock. If its record was freed in between, the record's word
+/// is another one, and stays.
 pub(super) fn mark_detached(record: &Record, number: u64) {
     let (attached, detached) = (number << 2 | ATTACHED, number << 2 | DETACHED);
     // Release: pairs with the acquire in `collect`.
@@ -187,7 +190,7 @@ pub(super) fn mark_detached(record: &Record, number: u64) {
         .compare_exchange(attached, detached, Release, Relaxed);
 }
 
-/// Puts each record into the chain of its segment, and those without one among the free ones.
+/// Puts each record into the chain of its segment, and frees those whose segment does not exist.
 pub(super) fn rebuild(table: Table) {
     let header = table.header();
     header.record_free.store(0, Relaxed);

@@ -1,7 +1,7 @@
-//! Repairing the table after a process died while it held the lock.
+//! Repairing the table after a process died while it held the table's lock.
 //!
-//! Each change ends with one store to the state of an entry or to the word of a record, and only these count: all chains,
-//! rings and sums are made anew from them. That also repairs what is corrupted.
+//! One store makes each change count: to the state or the mode of an entry, or to the word of a record. All chains,
+//! the ring and the sums are rebuilt from these, which also repairs a corrupted table.
 
 use super::{
     layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, Header, LIVE},
@@ -10,7 +10,7 @@ use super::{
 };
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Makes the chains, the ring and the sums anew. The caller holds the lock.
+/// Rebuilds the chains, the ring and the sums. The caller holds the table's lock.
 #[cold]
 pub(super) fn rebuild(table: Table) {
     let header = table.header();
@@ -45,7 +45,7 @@ pub(super) fn rebuild(table: Table) {
 fn sort(table: Table, _: &Header, index: u32, entry: &Entry) -> bool {
     match entry.state.load(Relaxed) {
         LIVE if super::entries::index_of(entry.id.load(Relaxed)) != index => {
-            // Corrupted: an id that no lookup finds.
+            // The id is corrupted: no lookup would find it.
             entry.state.store(FREE, Relaxed);
             false
         }

@@ -13,8 +13,8 @@ pub(super) struct Permissions {
 }
 
 impl Permissions {
-    /// Returns whether the caller lacks one of the permissions in a mode or in flags of `shmget(2)`: 0444 asks for reading,
-    /// 0222 for writing.
+    /// Returns whether the caller lacks one of the permissions that a mode or flags of `shmget(2)` ask for: 0444 asks
+    /// for reading, 0222 for writing.
     pub(super) fn deny(&self, flags: i32) -> bool {
         let wanted = (flags >> 6 | flags >> 3 | flags) as u32 & 7;
         if wanted == 0 {

@@ -1,4 +1,4 @@
-//! A call in which this process holds the lock of the table.
+//! A session: a part of a call during which this thread holds the lock of its process and the lock of the table.
 
 use super::{
     layout::{Entry, SLOTS},
@@ -11,15 +11,16 @@ use super::{
 use crate::sys::{Descriptor, Errno};
 use core::ops::{Deref, DerefMut};
 
-/// The lock of this process and the table's lock, held.
+/// Both locks, held. Dropping it releases them.
 pub(super) struct Session {
     own: Own,
     pub table: Table,
 }
 
 impl Session {
-    /// Takes both locks, and maps the table first if it is not mapped. With `current`, makes sure that the table is
-    /// the one in the directory now.
+    /// Takes both locks, and maps the table if it is not mapped. With `current`, also maps it anew if the directory
+    /// has another one now. Returns `EIDRM` if the table was replaced again and again, and `ETIMEDOUT` if a live
+    /// process holds the table's lock for seconds.
     pub(super) fn begin(current: bool) -> Result<Session, Errno> {
         let mut own = Own::lock();
         let mut result = Session::lock(&mut own, current);
@@ -33,7 +34,7 @@ impl Session {
         }
     }
 
-    /// Goes on with the lock of this process that the caller holds. Gives it back on failure.
+    /// Takes the table's lock for a caller that holds the lock of its process. On failure, returns the latter.
     pub(super) fn with(mut own: Own) -> Result<Session, (Own, Errno)> {
         match Session::lock(&mut own, false) {
             Ok(table) => Ok(Session { own, table }),
@@ -53,7 +54,7 @@ impl Session {
                 file = match open::reopen(own) {
                     Ok(file) => Some(file),
                     Err(Errno(libc::ESTALE)) => return Err(Errno(libc::ESTALE)),
-                    // In a chroot, or as another user: the holder may live.
+                    // In a chroot or as another user, the table's file cannot be opened: the holder may be live.
                     Err(_) => return Ok(true),
                 };
             }
@@ -66,7 +67,7 @@ impl Session {
         Ok(table)
     }
 
-    /// Releases the table's lock alone.
+    /// Releases the table's lock, and returns the lock of this process, still held.
     pub(super) fn into_own(self) -> Own {
         lock::release(&self.table.header().lock);
         let this = core::mem::ManuallyDrop::new(self);
@@ -74,8 +75,8 @@ impl Session {
         unsafe { core::ptr::read(&this.own) }
     }
 
-    /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it, and the segment's size. Returns `ESTALE` if it
-    /// is not the file that the entry was made with, or shorter.
+    /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it and the segment's size. Returns `ESTALE`
+    /// if the file is not the one that the entry was made with, has a second name, or is shorter than the segment.
     pub(super) fn open_segment(
         &self,
         entry: &Entry,
@@ -100,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Returns whether the process lives that had a slot in a generation. One that cannot be asked about counts as live.
+    /// Returns whether the process that got a slot in a generation is live. If that is unknown, it counts as live.
     pub(super) fn slot_lives(&self, slot: u32, generation: u32) -> bool {
         if slot == self.own.slot && generation == self.own.slot_generation {
             return true;

@@ -2,19 +2,19 @@
 
 use crate::sys::{self, Descriptor, Errno};
 
-/// How much is reserved at once. A signal ends `fallocate(2)` on some file systems and undoes its work, so that a large
-/// file would never get its space in a program with a fast timer.
+/// How many bytes one call reserves. On some file systems, a signal ends `fallocate(2)` and undoes its work: in a
+/// program with a fast timer, one call would never finish a large file.
 const STEP: u64 = 8 << 20;
 
-/// Reserves space for a range of a file. Returns `ENOSPC` if too little is free, and `ENOMEM` if the whole file system has
-/// too little, or if the process may not write files that large (`RLIMIT_FSIZE`).
+/// Reserves space for a range of a file. Returns `ENOSPC` if too little is free, and `ENOMEM` if the whole file
+/// system is too small, or if the process may not write files that large (`RLIMIT_FSIZE`).
 pub(super) fn reserve(file: &Descriptor, start: u64, len: u64) -> Result<(), Errno> {
     let end = start.checked_add(len).ok_or(Errno(libc::ENOMEM))?;
     // Beyond this limit, the kernel would send SIGXFSZ.
     if end > sys::file_size_limit() {
         return Err(Errno(libc::ENOMEM));
     }
-    // Otherwise, the steps would use up all that there is before they fail.
+    // Checked first: otherwise the steps would use up the free space before one of them fails.
     let (total, free) = file.room()?;
     if len > total {
         return Err(Errno(libc::ENOMEM));
@@ -34,7 +34,7 @@ pub(super) fn reserve(file: &Descriptor, start: u64, len: u64) -> Result<(), Err
     Ok(())
 }
 
-/// Does the same on a file system that cannot reserve space, by writing zeroes. The range has never been used.
+/// Does the same on a file system without `fallocate(2)`, by writing zeroes to a range that is not yet in use.
 fn write(file: &Descriptor, mut position: u64, end: u64) -> Result<(), Errno> {
     static ZEROES: [u8; 4096] = [0; 4096];
     while position < end {
@@ -49,7 +49,7 @@ fn write(file: &Descriptor, mut position: u64, end: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Returns the error of `shmget(2)` that fits.
+/// Returns the error with which `shmget(2)` reports this one.
 fn translated(errno: Errno) -> Errno {
     match errno.0 {
         libc::ENOSPC | libc::EDQUOT => Errno(libc::ENOSPC),

@@ -1,4 +1,4 @@
-//! The table in memory: access to its parts, and giving them space.
+//! The mapped table: access to its parts, and space for them.
 
 use super::{
     layout::{
@@ -17,13 +17,13 @@ use core::{
     },
 };
 
-/// The table that this process has mapped. The address range stays the table's for as long as the process lives, so
-/// references into it do, too.
+/// The table that this process has mapped. Its address range is never used for anything else, so references into it
+/// stay valid for as long as the process lives.
 #[derive(Clone, Copy)]
 pub(super) struct Table(NonNull<u8>);
 
 impl Table {
-    /// Returns the table that is mapped.
+    /// Returns the mapped table; `None` if none is mapped.
     pub(super) fn mapped() -> Option<Table> {
         // Acquire: pairs with the release in `open::map`, after which the mapping is complete.
         if PUBLIC.is_mapped.load(Acquire) == 0 {
@@ -37,7 +37,7 @@ impl Table {
     }
 
     pub(super) fn header(self) -> &'static Header {
-        // SAFETY: the table begins with it. It consists of atomics.
+        // SAFETY: the table begins with its header, which consists of atomics.
         unsafe { self.0.cast().as_ref() }
     }
 
@@ -48,7 +48,7 @@ impl Table {
         self.part(HEADS_AT, hash)
     }
 
-    /// Returns all heads, one after the other.
+    /// Returns the heads of all chains.
     pub(super) fn heads(self) -> impl Iterator<Item = &'static AtomicU32> {
         (0..HEADS).map(move |index| self.part(HEADS_AT, index))
     }
@@ -94,7 +94,7 @@ impl Table {
     }
 }
 
-/// How many elements get space at once.
+/// How many elements get space at a time.
 const STEP: u32 = 512;
 
 /// An array of the table that grows.
@@ -105,8 +105,8 @@ pub(super) enum Part {
     Records,
 }
 
-/// Gives space to the elements of an array up to an index, if it has none. Returns `ENOSPC` if the file system
-/// or the array is full.
+/// Gives an array space up to the element with an index, unless that has space already. Returns `ENOSPC` if the file
+/// system or the array is full.
 pub(super) fn grow(table: Table, part: Part, index: u32, file: &Descriptor) -> Result<(), Errno> {
     let header = table.header();
     let (ready, size, start, most) = match part {
@@ -134,7 +134,7 @@ pub(super) fn grow(table: Table, part: Part, index: u32, file: &Descriptor) -> R
     let wanted = (index / STEP + 1) * STEP;
     let (from, to) = (now as usize * size, wanted as usize * size);
     space::reserve(file, (start + from) as u64, (to - from) as u64)?;
-    // Several processes may give space to slots at once: the largest number counts.
+    // Several processes may do this for slots at once: the largest number counts.
     ready.fetch_max(wanted, Relaxed);
     Ok(())
 }

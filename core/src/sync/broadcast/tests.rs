@@ -46,7 +46,7 @@ impl Memory {
     }
 }
 
-fn alive(_: usize) -> bool {
+fn live(_: usize) -> bool {
     false
 }
 
@@ -117,8 +117,7 @@ fn any_sequence_is_what_the_model_says() {
                 2 => publisher = Publisher::find(view).unwrap(),
                 3..=5 => {
                     let message = vec![step as u8; dice.below(view.capacity + 1)];
-                    let published =
-                        publisher.publish(view, (&message).into(), Deadline::Now, alive);
+                    let published = publisher.publish(view, (&message).into(), Deadline::Now, live);
                     let unread = |at: usize| {
                         let frames = sent[at..].iter();
                         frames
@@ -171,7 +170,7 @@ fn what_was_missed_is_counted() {
     let mut end = Subscriber::join(view, None, false).unwrap();
     for number in 0..100_u8 {
         assert_eq!(
-            publisher.publish(view, (&[number; 40]).into(), Deadline::Now, alive),
+            publisher.publish(view, (&[number; 40]).into(), Deadline::Now, live),
             Ok(())
         );
     }
@@ -201,7 +200,7 @@ fn an_empty_one_takes_the_longest_message_from_any_state() {
         for len in [len * 5, view.capacity] {
             let message: Vec<u8> = (0..len).map(|i| i as u8).collect();
             assert_eq!(
-                publisher.publish(view, (&message).into(), Deadline::Now, alive),
+                publisher.publish(view, (&message).into(), Deadline::Now, live),
                 Ok(())
             );
             assert_eq!(receive(&mut end, view), Ok(message));
@@ -217,7 +216,7 @@ fn a_late_subscriber_begins_where_it_asks_to() {
         let mut publisher = Publisher::find(view).unwrap();
         for number in 0..50_u8 {
             publisher
-                .publish(view, (&[number]).into(), Deadline::Now, alive)
+                .publish(view, (&[number]).into(), Deadline::Now, live)
                 .unwrap();
         }
         let mut newest = Subscriber::join(view, Some(0), false).unwrap();
@@ -228,7 +227,7 @@ fn a_late_subscriber_begins_where_it_asks_to() {
             assert_eq!(receive(&mut oldest, view).unwrap(), [number]);
         }
         publisher
-            .publish(view, (&[77]).into(), Deadline::Now, alive)
+            .publish(view, (&[77]).into(), Deadline::Now, live)
             .unwrap();
         assert_eq!(receive(&mut newest, view).unwrap(), [77]);
         assert_eq!(receive(&mut oldest, view).unwrap(), [77]);
@@ -245,13 +244,13 @@ fn a_new_publisher_finds_the_end() {
     for number in 0..100_u8 {
         let mut publisher = Publisher::find(view).unwrap();
         publisher
-            .publish(view, (&[number]).into(), Deadline::Now, alive)
+            .publish(view, (&[number]).into(), Deadline::Now, live)
             .unwrap();
         let tail = memory.words.published.tail.load(Relaxed);
         // It dies before it stores the tail, and with another message half written.
         memory.words.published.tail.store(tail - 64, Relaxed);
         memory.words.published.next.store(number.into(), Relaxed);
-        let offset = publisher.reserve(view, 100, Deadline::Now, alive).unwrap();
+        let offset = publisher.reserve(view, 100, Deadline::Now, live).unwrap();
         view.area.write_wrapping(offset, (&[1; 100]).into());
         assert_eq!(receive(&mut end, view).unwrap(), [number]);
         let late = Subscriber::join(view, Some(1), false).unwrap();
@@ -271,8 +270,8 @@ fn a_dead_subscriber_is_dropped() {
     let mut publish = |is_gone: &mut dyn FnMut(usize) -> bool| {
         publisher.publish(view, (&[3; 100]).into(), Deadline::Now, is_gone)
     };
-    while publish(&mut alive).is_ok() {}
-    assert_eq!(publish(&mut alive), Err(BroadcastError::Slow(5)));
+    while publish(&mut live).is_ok() {}
+    assert_eq!(publish(&mut live), Err(BroadcastError::Slow(5)));
     let mut asked = 0;
     let published = publish(&mut |member| {
         asked += 1;
@@ -295,7 +294,7 @@ fn a_floor_that_was_on_its_way_drops_no_subscriber() {
     let mut publisher = Publisher::find(view).unwrap();
     for number in 0..3_u8 {
         publisher
-            .publish(view, (&[number]).into(), Deadline::Now, alive)
+            .publish(view, (&[number]).into(), Deadline::Now, live)
             .unwrap();
     }
     let mut end = Subscriber::join(view, Some(0), true).unwrap();
@@ -334,7 +333,7 @@ fn a_message_may_be_copied_while_it_is_overwritten() {
             for round in 0..ROUNDS {
                 let message = vec![round as u8; len(round)];
                 publisher
-                    .publish(memory.view(), (&message).into(), Deadline::Now, alive)
+                    .publish(memory.view(), (&message).into(), Deadline::Now, live)
                     .unwrap();
             }
         });
@@ -373,7 +372,7 @@ fn hostile_words_do_no_harm() {
                 u64::MAX - 63,
             ];
             words[dice.below(7)].store(value[dice.below(10)], Relaxed);
-            let _ = publisher.publish(view, (&[0; 70]).into(), Deadline::Now, alive);
+            let _ = publisher.publish(view, (&[0; 70]).into(), Deadline::Now, live);
             let _ = receive(&mut end, view);
             let _ = Subscriber::join(view, Some(1), dice.below(2) == 0);
             let _ = (view.used(), view.words.published());
@@ -390,8 +389,7 @@ fn a_publisher_that_has_slept_wishes_for_what_it_needs() {
     let memory = Memory::new(4096, false);
     let mut subscriber = Subscriber::join(memory.view(), Some(0), false).unwrap();
     let mut publisher = Publisher::find(memory.view()).unwrap();
-    let mut publish =
-        |deadline| publisher.publish(memory.view(), (&[1; 8]).into(), deadline, alive);
+    let mut publish = |deadline| publisher.publish(memory.view(), (&[1; 8]).into(), deadline, live);
     while publish(Deadline::Now).is_ok() {}
     std::thread::scope(|scope| {
         let publisher =
