@@ -37,6 +37,7 @@ static pid_t start_child(void (*act)(void *), void *object)
 {
     int done[2];
     char failed = 1;
+    ssize_t got;
     pid_t child;
 
     CHECK(pipe(done) == 0);
@@ -52,18 +53,32 @@ static pid_t start_child(void (*act)(void *), void *object)
         }
         _exit(1);
     }
-    CHECK(child > 0 && read(done[0], &failed, 1) == 1);
+    do {
+        got = read(done[0], &failed, 1);
+    } while (got == -1 && errno == EINTR);
+    CHECK(child > 0 && got == 1);
     wrong |= failed;
     close(done[0]);
     close(done[1]);
     return child;
 }
 
+/* Waits until a child has ended. An alarm that was set for an earlier call may come now. */
+static pid_t wait_for(pid_t child, int *status)
+{
+    pid_t ended;
+
+    do {
+        ended = waitpid(child, status, 0);
+    } while (ended == -1 && errno == EINTR);
+    return ended;
+}
+
 static void kill_child(pid_t child)
 {
     int status = 0;
 
-    CHECK(child > 0 && kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child);
+    CHECK(child > 0 && kill(child, SIGKILL) == 0 && wait_for(child, &status) == child);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
@@ -510,7 +525,7 @@ static void condition_variables(void)
     while (*number == 0) {
         WORKS(shm_condvar_wait(two, of.mutex, AGES));
     }
-    GIVES(waitpid(child, NULL, 0), child);
+    GIVES(wait_for(child, NULL), child);
     WORKS(shm_mutex_unlock(of.mutex));
     in_child(lock_and_die, of.mutex);
     GIVES(shm_mutex_lock(of.mutex, AGES), EOWNERDEAD);
@@ -1757,7 +1772,7 @@ static void interrupted_condition_variable(void)
         waited = shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER);
     } while (waited == -1 && errno == ECANCELED);
     GIVES(waited, EOWNERDEAD);
-    GIVES(waitpid(child, NULL, 0), child);
+    GIVES(wait_for(child, NULL), child);
     WORKS(shm_mutex_consistent(of.mutex));
     FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_NO_WAIT), EAGAIN);
     FAILS(shm_condvar_wait(of.changed, of.mutex, SHMKEY_FOREVER), ECANCELED);
