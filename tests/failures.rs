@@ -221,7 +221,7 @@ fn the_holder_of_a_reserved_slot_is_named() {
     let Holding::Ring { sending, .. } = contents.holding else {
         panic!("{contents:?}");
     };
-    assert_eq!(sending.unwrap().life, Life::Alive);
+    assert_eq!(sending.unwrap().life, Life::Live);
     helper.kill();
     let sent = sender.try_send(b"a");
     sent.or_else(|_| sender.send(b"a")).unwrap();

@@ -167,7 +167,7 @@ impl Fact {
         };
         let creator = &mut self.creator;
         if creator.pid as u32 == known.id && known.life != Life::Unknown {
-            let is_live = known.life == Life::Alive;
+            let is_live = known.life == Life::Live;
             creator.name = is_live.then(|| process::name_of(creator.pid)).flatten();
             creator.life = known.life;
         }
@@ -201,7 +201,7 @@ impl Fact {
     /// Returns whether no process has it attached and its creator is dead; `None` if that is unknown.
     pub fn orphan(&self) -> Option<bool> {
         match (self.status.nattch, self.creator.life) {
-            (1.., _) | (0, Life::Alive) => Some(false),
+            (1.., _) | (0, Life::Live) => Some(false),
             (0, Life::Dead) => Some(true),
             (0, Life::Unknown) => None,
         }

@@ -319,7 +319,7 @@ fn key_hex(key: Key) -> Option<String> {
 
 fn life(life: Life) -> &'static str {
     match life {
-        Life::Alive => "live",
+        Life::Live => "live",
         Life::Dead => "dead",
         Life::Unknown => "unknown",
     }

@@ -304,7 +304,7 @@ mod tests {
         segments[0].attached = (1..=processes).map(attached).collect();
         segments[1].attached = vec![attached(1)];
         for (fact, id) in segments.iter_mut().zip(1..) {
-            (fact.status.id, fact.creator.life) = (id, shmkey::Life::Alive);
+            (fact.status.id, fact.creator.life) = (id, shmkey::Life::Live);
         }
         Map::new(segments)
     }

@@ -135,7 +135,7 @@ impl Census {
             // 0 stands for a process of another PID namespace, or for no process.
             _ if pid == 0 => (Life::Unknown, None),
             (Seen::Process(stat), name) => match stat.was_there(time) {
-                Life::Alive => (Life::Alive, name.clone()),
+                Life::Live => (Life::Live, name.clone()),
                 other => (other, None),
             },
             (Seen::NoProcess, _) => (Life::Dead, None),
@@ -225,15 +225,15 @@ impl Stat {
             return Life::Dead;
         }
         let (Some(time), Some(boot)) = (time, boot_time()) else {
-            return Life::Alive;
+            return Life::Live;
         };
         // SAFETY: asks for a number.
         let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as f64;
         let began = boot + Duration::from_secs_f64(self.start as f64 / ticks);
         match began.duration_since(time) {
             // The boot time is rounded, too.
-            Err(_) => Life::Alive,
-            Ok(later) if later <= Duration::from_secs(2) => Life::Alive,
+            Err(_) => Life::Live,
+            Ok(later) if later <= Duration::from_secs(2) => Life::Live,
             Ok(later) if later > SET && time > boot => Life::Dead,
             Ok(_) => Life::Unknown,
         }

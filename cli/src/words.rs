@@ -95,8 +95,8 @@ pub fn unlimited(limit: u64) -> bool {
 /// `4242 postgres`, `4242 (dead)`.
 pub fn process(named: &Named) -> String {
     match (&named.life, &named.name) {
-        (Life::Alive, Some(name)) => format!("{} {}", named.pid, plain(name)),
-        (Life::Alive, None) => named.pid.to_string(),
+        (Life::Live, Some(name)) => format!("{} {}", named.pid, plain(name)),
+        (Life::Live, None) => named.pid.to_string(),
         (Life::Dead, _) => format!("{} (dead)", named.pid),
         (Life::Unknown, _) if named.pid == 0 => "in another container".to_owned(),
         (Life::Unknown, _) => format!("{} (?)", named.pid),
@@ -232,9 +232,9 @@ fn by(publisher: &Option<Party>) -> String {
 /// `42`, `42 (dead)`, `1 (in another PID namespace)`.
 pub fn party(party: &Party) -> String {
     match party.life {
-        Life::Alive if party.elsewhere => format!("{} (in another PID namespace)", party.id),
+        Life::Live if party.elsewhere => format!("{} (in another PID namespace)", party.id),
         Life::Unknown if party.elsewhere => format!("{} (?, in another PID namespace)", party.id),
-        Life::Alive => party.id.to_string(),
+        Life::Live => party.id.to_string(),
         Life::Dead => format!("{} (dead)", party.id),
         Life::Unknown => format!("{} (?)", party.id),
     }

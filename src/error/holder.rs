@@ -66,7 +66,7 @@ impl fmt::Display for ShownHolder {
                     "{what} {id} (dead; its id may be that of another PID namespace)"
                 );
             }
-            Life::Alive | Life::Unknown => sys::thread_state(id as i32),
+            Life::Live | Life::Unknown => sys::thread_state(id as i32),
         };
         match state {
             None => write!(f, "{what} {id} (unknown)"),

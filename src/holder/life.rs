@@ -10,7 +10,7 @@ use core::ffi::c_int;
 /// The result of a liveness check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
-    Alive,
+    Live,
     Dead,
     /// The kernel does not say. Nothing may be recovered from a holder of unknown liveness.
     Unknown,
@@ -104,7 +104,7 @@ impl Holder {
             Ok(false) if !self.is_process() && fd.stat().is_some_and(|stat| !stat.lives) => {
                 Life::Dead
             }
-            Ok(false) => Life::Alive,
+            Ok(false) => Life::Live,
             Err(_) => Life::Unknown,
         }
     }
@@ -114,7 +114,7 @@ impl Holder {
         match Stat::of(id) {
             Some(stat) if ticks(stat.start, sys::namespaces()) == self.value() => {
                 if stat.lives || self.is_process() && stat.threads > 1 {
-                    Life::Alive
+                    Life::Live
                 } else {
                     Life::Dead
                 }
@@ -129,7 +129,7 @@ impl Holder {
     fn life_by_token(self, is_home: impl Fn() -> bool) -> Life {
         match token::look(self.token()) {
             Ok(None) => Life::Dead,
-            Ok(Some(_)) if self.is_process() => Life::Alive,
+            Ok(Some(_)) if self.is_process() => Life::Live,
             // Its process is live. A thread's id means something in its own namespace only.
             Ok(Some(pid)) if pid != 0 && (sys::shares_pid_namespace(pid) || is_home()) => {
                 self.life_in(pid)
@@ -155,7 +155,7 @@ impl Holder {
             // Before Linux 6.9.
             Err(_) => match Stat::of(tid) {
                 Some(stat) if !stat.lives => Life::Dead,
-                Some(_) => Life::Alive,
+                Some(_) => Life::Live,
                 None => Life::Unknown,
             },
         }

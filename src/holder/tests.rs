@@ -80,7 +80,7 @@ fn a_thread_is_itself_while_it_lives() {
     let me = Holder::thread(false);
     assert!(me.is_mine() && !me.is_process());
     assert_eq!(me, Holder::thread(false));
-    assert_eq!(me.life(elsewhere), Life::Alive);
+    assert_eq!(me.life(elsewhere), Life::Live);
     let other = thread::spawn(|| {
         let other = Holder::thread(false);
         assert!(other.is_mine());
@@ -89,7 +89,7 @@ fn a_thread_is_itself_while_it_lives() {
     let other = other.join().unwrap();
     assert!(me != other && !other.is_mine());
     // The kernel may take a moment to clear away a thread that was joined.
-    while other.life(here) == Life::Alive {
+    while other.life(here) == Life::Live {
         thread::yield_now();
     }
     assert_eq!(other.life(here), Life::Dead);
@@ -100,7 +100,7 @@ fn a_process_is_another_holder_than_its_first_thread() {
     let process = Holder::process(false);
     assert!(process.is_mine() && process.is_process());
     assert_eq!(process.id(), std::process::id());
-    assert_eq!(process.life(elsewhere), Life::Alive);
+    assert_eq!(process.life(elsewhere), Life::Live);
     thread::spawn(move || assert!(process.is_mine()))
         .join()
         .unwrap();
@@ -116,7 +116,7 @@ fn an_id_alone_is_nothing() {
     for nothing in [0, u64::MAX, 1 << 62, 2 << 62, 3 << 62, PROCESS] {
         let nothing = Holder::from_bits(nothing);
         assert!(!nothing.is_mine());
-        assert_ne!(nothing.life(here), Life::Alive, "{nothing:x?}");
+        assert_ne!(nothing.life(here), Life::Live, "{nothing:x?}");
     }
 }
 
@@ -131,7 +131,7 @@ fn ticks_tell_where_there_are_no_inode_numbers() {
             Scope::Thread,
         )
     };
-    assert_eq!(ticks(stat.start).life(elsewhere), Life::Alive);
+    assert_eq!(ticks(stat.start).life(elsewhere), Life::Live);
     assert_eq!(ticks(stat.start - 1).life(here), Life::Dead);
     assert_eq!(ticks(stat.start - 1).life(elsewhere), Life::Unknown);
 }
@@ -168,9 +168,9 @@ fn a_child_that_was_not_waited_for_is_dead() {
             )
         }
     };
-    assert_eq!(holder.life(here), Life::Alive);
+    assert_eq!(holder.life(here), Life::Live);
     child.kill().unwrap();
-    while holder.life(here) == Life::Alive {
+    while holder.life(here) == Life::Live {
         thread::yield_now();
     }
     assert_eq!(holder.life(here), Life::Dead);
@@ -184,8 +184,8 @@ fn a_forked_child_is_another_holder() {
     in_child(|| {
         !thread.is_mine()
             && !process.is_mine()
-            && thread.life(here) == Life::Alive
-            && process.life(here) == Life::Alive
+            && thread.life(here) == Life::Live
+            && process.life(here) == Life::Live
             && Holder::thread(false).is_mine()
             && Holder::thread(false) != thread
             && Holder::process(false).id() == std::process::id()
@@ -202,8 +202,8 @@ fn a_token_lives_as_long_as_its_process() {
             .iter()
             .all(|holder| holder.kind() == NumberKind::Token)
     );
-    assert_eq!(process.life(elsewhere), Life::Alive);
-    assert_eq!(thread.life(elsewhere), Life::Alive);
+    assert_eq!(process.life(elsewhere), Life::Live);
+    assert_eq!(thread.life(elsewhere), Life::Live);
     assert!(!process.is_mine() && !process.may_be_of_this_process());
     child.kill();
     assert_eq!(process.life(elsewhere), Life::Dead);
@@ -219,7 +219,7 @@ fn a_thread_has_both_names() {
             let abroad = (Holder::thread(true), Holder::process(true));
             let all = [thread, process, abroad.0, abroad.1];
             all.iter().all(|holder| holder.is_mine())
-                && all.iter().all(|holder| holder.life(here) == Life::Alive)
+                && all.iter().all(|holder| holder.life(here) == Life::Live)
                 && abroad.0.kind() == NumberKind::Token
                 && Holder::thread(false) == abroad.0
         });
@@ -260,7 +260,7 @@ fn a_token_without_an_inode_number_is_live() {
         [Holder::thread(true)]
     });
     assert_eq!((holder.kind(), holder.tag()), (NumberKind::Token, 0));
-    assert_eq!(holder.life(here), Life::Alive);
+    assert_eq!(holder.life(here), Life::Live);
     child.kill();
     assert_eq!(holder.life(here), Life::Dead);
 }

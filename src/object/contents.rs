@@ -150,7 +150,7 @@ pub struct Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
     /// It is live.
-    Alive,
+    Live,
     /// It has ended; the kernel may have given its id to another process or thread.
     Dead,
     /// The kernel does not say: for example, it belongs to another PID namespace.
@@ -160,7 +160,7 @@ pub enum Life {
 impl From<holder::Life> for Life {
     fn from(life: holder::Life) -> Life {
         match life {
-            holder::Life::Alive => Life::Alive,
+            holder::Life::Live => Life::Live,
             holder::Life::Dead => Life::Dead,
             holder::Life::Unknown => Life::Unknown,
         }

@@ -98,7 +98,7 @@ impl Report {
             let creator = noted.or(by_library.then_some(segment.cpid))?;
             // A process that is still running has not left it behind.
             let life = census.at(segment.cpid, segment.changed_at).life;
-            (life != Life::Alive).then_some(creator)
+            (life != Life::Live).then_some(creator)
         };
         let left = Segment::list().ok().map(|segments| {
             let left = segments
