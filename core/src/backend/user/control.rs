@@ -15,7 +15,7 @@ use core::{
     mem::{MaybeUninit, zeroed},
     slice,
     sync::atomic::{
-        Ordering::{Relaxed, SeqCst},
+        Ordering::{Relaxed, Release, SeqCst},
         fence,
     },
 };
@@ -165,10 +165,14 @@ fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
         set_file(&session, entry, (user, group), bits)?;
     }
     let header = session.table.header();
+    let flags = old.mode & !0o777;
     super::lock::begin_change(header);
-    entry.user.store(user, Relaxed);
-    entry.group.store(group, Relaxed);
-    entry.mode.store(old.mode & !0o777 | bits, Relaxed);
+    // A process that is killed here leaves a mix of old and new, whose mode has no bit that one of them lacks. Release
+    // keeps the order of the stores.
+    entry.mode.store(flags | old.mode & bits, Relaxed);
+    entry.user.store(user, Release);
+    entry.group.store(group, Release);
+    entry.mode.store(flags | bits, Release);
     super::lock::end_change(header);
     entry.changed.store(sys::seconds(), Relaxed);
     Ok(0)

@@ -101,7 +101,7 @@ fn prepare_table(session: &mut Session) {
         let file = reopen(session)?;
         let lock_file = session.holding.lock_file(&file)?;
         let slot = lock_slot(session.holding, &lock_file, first_slot())?;
-        let generation = use_slot(session.table, slot, &file)?;
+        let generation = use_slot(session.table, slot)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let page = map_page(session, &file, &lock_file, protection)?;
         Ok::<_, Errno>((page, slot, generation))

@@ -8,8 +8,8 @@
 //! | 192 KiB | the entries: one for each segment; an entry's index is the low 15 bits of the segment's id |
 //! | 4.2 MiB | the records: one for each attachment |
 //!
-//! The file has its full size from the start, but space on the file system only for the elements below the header's
-//! `…_ready`. Only these are accessed, so no access fails because the file system is full. All numbers have fixed
+//! The file has its full size from the start, but space on the file system only up to the entries, and for the entries
+//! and records below the header's `…_ready`. Only these are accessed, so no access fails because the file system is full. All numbers have fixed
 //! widths, so programs with different C libraries can share the file. The header states the version, the byte order
 //! and the page size; a program for which these differ refuses the file.
 //!
@@ -69,12 +69,10 @@ pub(super) struct Header {
     pub generation: AtomicU32,
     /// A reference to the next entry to check; 0 if there is none. See `pending`.
     pub pending: AtomicU32,
-    /// How many entries, records and slots have space on the file system.
+    /// How many entries and records have space on the file system.
     pub entries_ready: AtomicU32,
     pub records_ready: AtomicU32,
-    pub slots_ready: AtomicU32,
-    /// Not used.
-    pub slot_cursor: AtomicU32,
+    unused4: [AtomicU32; 2],
     /// A reference to the first free record, and how many records have ever been used.
     pub record_free: AtomicU32,
     pub records_used: AtomicU32,

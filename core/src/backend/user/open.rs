@@ -3,12 +3,12 @@
 use super::{
     directory,
     holding::{self, Holding},
-    layout::{Header, SLOTS, SLOTS_AT, TOTAL},
+    layout::{ENTRIES_AT, Header, SLOTS, TOTAL},
     limits::Limits,
     path::FilePath,
     process::{Own, PUBLIC, mapped_file},
     space,
-    table::{Part, Table, grow},
+    table::Table,
 };
 use crate::sys::{self, Descriptor, Errno, Facts, Instant, Place};
 use core::{
@@ -124,7 +124,7 @@ fn map(own: &mut Own) -> Result<Table, Errno> {
     PUBLIC.inode.store(facts.id.inode, Relaxed);
     PUBLIC.checked.store(sys::about_now(), Relaxed);
     own.slot = slot;
-    own.slot_generation = use_slot(table, slot, &file)?;
+    own.slot_generation = use_slot(table, slot)?;
     own.era += 1;
     own.limits = Limits::read(&directory, own.access.owner);
     name_segment_files(&directory, &file);
@@ -208,7 +208,7 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
         return Err(Errno(libc::ENOMEM));
     }
     file.resize(0)?;
-    space::reserve(&file, 0, SLOTS_AT as u64)?;
+    space::reserve(&file, 0, ENTRIES_AT as u64)?;
     let flags = if holding::holds_by_mapping(&file, new.as_c_str())? {
         0
     } else {
@@ -224,16 +224,17 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     sys::rename_new(new.as_c_str(), path.as_c_str())
 }
 
-/// Returns the slot to try first, which is likely to be free. Low numbers need little space in the table.
+/// The last slot is not used: its number plus one would not fit into the lock's word.
+const LAST: u32 = SLOTS - 1;
+
+/// Returns the slot to try first, which is likely to be free.
 pub(super) fn first_slot() -> u32 {
-    sys::process_id() as u32 % 512
+    sys::process_id() as u32 % LAST
 }
 
 /// Locks the byte of the first free slot, beginning with the slot `first`. Returns the slot. Returns `ENOSPC` if all
 /// are taken, and `ENOSYS` if there are no such locks here.
 pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Result<u32, Errno> {
-    // The last slot is not used: its number plus one would not fit into the lock's word.
-    const LAST: u32 = SLOTS - 1;
     for distance in 0..LAST {
         let slot = (first + distance) % LAST;
         match file.lock_byte(holding.slot_byte(slot), true) {
@@ -248,10 +249,8 @@ pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Resu
 }
 
 /// Begins to use a slot whose byte is locked. Returns its generation.
-pub(super) fn use_slot(table: Table, slot: u32, file: &Descriptor) -> Result<u32, Errno> {
-    // Only its holder changes a slot's generation. Several processes may reserve the same space at once:
-    // `fallocate(2)` changes no byte of it.
-    grow(table, Part::Slots, slot, file)?;
+pub(super) fn use_slot(table: Table, slot: u32) -> Result<u32, Errno> {
+    // Only its holder changes a slot's generation.
     let generation = table.slot_generation(slot).ok_or(Errno(libc::ENOSPC))?;
     let new = generation.load(Relaxed).wrapping_add(1).max(1);
     generation.store(new, Relaxed);

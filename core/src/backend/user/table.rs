@@ -53,10 +53,9 @@ impl Table {
         (0..HEADS).map(move |index| self.part(HEADS_AT, index))
     }
 
-    /// Returns the generation of a slot; `None` if it has no space.
+    /// Returns the generation of a slot; `None` if there is no such slot.
     pub(super) fn slot_generation(self, slot: u32) -> Option<&'static AtomicU32> {
-        let ready = self.header().slots_ready.load(Relaxed).min(SLOTS);
-        (slot < ready).then(|| self.part(SLOTS_AT, slot))
+        (slot < SLOTS).then(|| self.part(SLOTS_AT, slot))
     }
 
     /// Returns the number of entries that have space.
@@ -100,17 +99,15 @@ const STEP: u32 = 512;
 /// An array of the table that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    Slots,
     Entries,
     Records,
 }
 
 /// Gives an array space up to the element with an index, unless that has space already. Returns `ENOSPC` if the file
-/// system or the array is full.
+/// system or the array is full. The caller holds the table's lock.
 pub(super) fn grow(table: Table, part: Part, index: u32, file: &Descriptor) -> Result<(), Errno> {
     let header = table.header();
     let (ready, size, start, most) = match part {
-        Part::Slots => (&header.slots_ready, 4, SLOTS_AT, SLOTS),
         Part::Entries => (
             &header.entries_ready,
             size_of::<Entry>(),
@@ -134,7 +131,6 @@ pub(super) fn grow(table: Table, part: Part, index: u32, file: &Descriptor) -> R
     let wanted = (index / STEP + 1) * STEP;
     let (from, to) = (now as usize * size, wanted as usize * size);
     space::reserve(file, (start + from) as u64, (to - from) as u64)?;
-    // Several processes may do this for slots at once: the largest number counts.
-    ready.fetch_max(wanted, Relaxed);
+    ready.store(wanted, Relaxed);
     Ok(())
 }
