@@ -6,16 +6,16 @@
 //!                              └──────────── acknowledgements ◀─────────────┘
 //! ```
 //!
-//! | module | task |
+//! | module | subject |
 //! |---|---|
-//! | `options` | reads the command line |
-//! | `network` | opens the session with Zenoh, and names the keys of objects |
-//! | `description` | describes an object, so that two machines can compare theirs |
-//! | `wire` | writes and reads packets |
-//! | `outgoing` | publishes an object |
-//! | `incoming` | subscribes to an object |
-//! | `latest` | opens a latest value whose size is known only at run time |
-//! | `counters`, `status` | count, and serve the counters |
+//! | `options` | the command line |
+//! | `network` | the session with Zenoh, and the keys of objects |
+//! | `description` | the description of an object, which two machines compare |
+//! | `wire` | packets |
+//! | `outgoing` | an object that is published |
+//! | `incoming` | an object that is subscribed to |
+//! | `latest` | a latest value whose size is known only at run time |
+//! | `counters`, `status` | what the bridge counts, and how it is read |
 
 pub mod counters;
 pub mod description;

@@ -16,7 +16,7 @@ fn a_link_that_is_cut_and_healed_loses_nothing_and_repeats_nothing() {
         scope.spawn(|| send(&mut sender, 0..400_000));
         expect(&mut receiver, 0..50_000);
         here.set_link("10.77.1", "down");
-        thread::sleep(Duration::from_secs(6)); // more than the lease: both sides end the connection
+        thread::sleep(Duration::from_secs(6)); // longer than the lease, so that both sides end the connection
         here.set_link("10.77.1", "up");
         expect(&mut receiver, 50_000..400_000);
     });
@@ -40,14 +40,14 @@ fn a_slow_link_delays_and_loses_nothing() {
     });
 }
 
-/// Not every kernel has the module netem. Without it, this test prints that it is skipped.
+/// netem is a module that not every kernel has: then this says so, and the slow link above is what is tested.
 #[test]
 fn a_link_with_delay_and_loss_loses_nothing_where_the_kernel_has_netem() {
     let (here, there) = Machine::pair();
     let netem = "qdisc add dev eth10-77-1 root netem delay 20ms 5ms loss 2% rate 50mbit";
     let mut tc = here.command(Path::new("tc"));
     if !tc.args(netem.split(' ')).output().unwrap().status.success() {
-        eprintln!("skipped: this kernel has no netem, which delays and loses packets");
+        eprintln!("this kernel has no netem: delay and loss are not tested by it");
         return;
     }
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));

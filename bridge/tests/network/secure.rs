@@ -56,6 +56,6 @@ fn tls_and_access_control_are_those_of_a_configuration_file() {
     send(&mut orders, 0..10);
     expect(&mut their_orders, 0..10);
     ours.expect("carrying to another bridge");
-    assert!(their_secrets.try_recv(&mut [0; 8]).is_err()); // the other machine's file allows "orders" only
+    assert!(their_secrets.try_recv(&mut [0; 8]).is_err()); // the other machine's file allows orders only
     fs::remove_dir_all(&folder).unwrap();
 }
