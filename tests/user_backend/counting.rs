@@ -184,6 +184,8 @@ fn a_removed_segment_stays_until_the_last_detach() {
     assert_eq!(nattch(id), 2);
     detach(memory);
     detach(other);
+    let file = format!("s.{id}");
+    assert!(!files(directory().as_ref()).contains(&file), "its memory");
     assert_eq!(fails(backend::stat(id)), libc::EINVAL);
     assert_eq!(fails(try_attach(id, 0)), libc::EINVAL);
     backend::remove(again).unwrap();
