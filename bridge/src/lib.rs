@@ -15,6 +15,7 @@
 //! | `outgoing` | an object that is published |
 //! | `incoming` | an object that is subscribed to |
 //! | `latest` | a latest value whose size is known only at run time |
+//! | `slice` | the time slice of the bridge's threads |
 //! | `counters`, `status` | what the bridge counts, and how it is read |
 
 pub mod counters;
@@ -24,6 +25,7 @@ pub mod latest;
 pub mod network;
 pub mod options;
 pub mod outgoing;
+pub mod slice;
 pub mod status;
 pub mod wire;
 
