@@ -40,7 +40,8 @@ const VERSION: u8 = 1;
 #[repr(u8)]
 pub enum What {
     /// From a publisher, four times a second: describes the object. `number` is that of the next message, and `other`
-    /// that of the oldest one which it can send again. The body is a description and the name of the machine.
+    /// that of the oldest one which it can send again; `third` is its window in bytes. The body is a description and the
+    /// name of the machine.
     Offer = 1,
     /// From a publisher: whole messages. `number` is that of the first one, `other` their count. The body has their bytes
     /// one after the other, and then their lengths, four bytes each.

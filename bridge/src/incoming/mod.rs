@@ -262,9 +262,11 @@ impl Shared {
             // The newest value of another machine, which it repeats for a bridge that has joined.
             Arrival::Next(known) if is_value && !origin.is_newer(messages[known..].last()) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Whole(value) if is_value && !origin.is_newer(Some(&&value[..])) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Next(known) => {
                 let contents = || Contents::Packet(packet.clone());
@@ -328,10 +330,15 @@ impl Shared {
         let Some(origin) = state.origins.get_mut(&from) else {
             return; // it has ended
         };
-        origin.delivered += messages.len() as u64;
-        // As the window of the publisher counts: a message takes at least the four bytes of its length.
-        origin.unacknowledged += bytes + 4 * messages.len();
-        if origin.unacknowledged >= self.options.window / 4 {
+        if messages.is_empty() {
+            return;
+        }
+        let window = match &state.what {
+            // The publisher sends the next value when it knows that this one is delivered.
+            Some(what) if what.kind == Kind::Latest => 0,
+            _ => self.options.window,
+        };
+        if origin.deliver(messages.len(), bytes, window) {
             self.set_due(state);
         }
     }
