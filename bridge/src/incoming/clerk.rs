@@ -105,8 +105,7 @@ impl<'a> Clerk<'a> {
                     offer.other
                 };
                 info!(object = self.shared.name, peer = name, kind = %what.kind, "delivering what another bridge publishes");
-                let mut origin = Origin::new(name, first, Instant::now());
-                origin.round = offer.round;
+                let origin = Origin::new(name, offer, first, Instant::now());
                 state.what = Some(what);
                 state.origins.insert(offer.from, origin);
                 state.is_due = true;

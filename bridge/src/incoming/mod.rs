@@ -264,9 +264,11 @@ impl Shared {
             // The other machine has repeated its newest value for a bridge that has joined.
             Arrival::Next(known) if is_value && !origin.is_newer(messages[known..].last()) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Whole(value) if is_value && !origin.is_newer(Some(&&value[..])) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Next(known) => {
                 let contents = || Contents::Packet(packet.clone());
@@ -331,10 +333,15 @@ impl Shared {
         let Some(origin) = state.origins.get_mut(&from) else {
             return; // the bridge has ended
         };
-        origin.delivered += messages.len() as u64;
-        // Counted as in the window of the publisher, where a message also takes the four bytes of its length.
-        origin.unacknowledged += bytes + 4 * messages.len();
-        if origin.unacknowledged >= self.options.window / 4 {
+        if messages.is_empty() {
+            return;
+        }
+        let window = match &state.what {
+            // The publisher waits for this acknowledgement before it sends further values.
+            Some(what) if what.kind == Kind::Latest => 0,
+            _ => self.options.window,
+        };
+        if origin.deliver(messages.len(), bytes, window) {
             self.set_due(state);
         }
     }

@@ -135,6 +135,7 @@ impl Carrier {
     fn read_peers(&mut self) -> bool {
         let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
             Some(peers) => {
+                peers.has_news = false;
                 let lacking = peers.take_lacking(self.round);
                 (peers.delivered(), lacking, !peers.is_empty())
             }
@@ -239,17 +240,13 @@ impl Carrier {
         Ok(())
     }
 
-    /// Waits until a bridge has delivered messages or has joined, at most for a tick.
+    /// Waits for a packet of a bridge, at most for a tick. Returns at once if one has arrived since `read_peers`.
     fn wait_for_peers(&self) {
         let peers = lock(&self.shared.peers);
-        let seen = peers.as_ref().and_then(Peers::delivered);
-        let is_unchanged =
-            |peers: &mut Option<Peers>| peers.as_ref().and_then(Peers::delivered) == seen;
+        let has_none =
+            |peers: &mut Option<Peers>| peers.as_ref().is_none_or(|peers| !peers.has_news);
         // The result is the lock, which is released here.
-        let _ = self
-            .shared
-            .news
-            .wait_timeout_while(peers, TICK, is_unchanged);
+        let _ = self.shared.news.wait_timeout_while(peers, TICK, has_none);
     }
 
     /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
@@ -257,6 +254,8 @@ impl Carrier {
         self.heartbeat = Instant::now() + HEARTBEAT;
         let mut header = Header::new(What::Offer, self.network.instance);
         (header.number, header.other) = (self.window.next(), self.window.base());
+        // What the other side may leave unacknowledged.
+        header.third = self.options.window.max(2 * ROOM) as u64;
         header.round = self.round;
         let mut body = Vec::new();
         what.write(&mut body);
