@@ -32,7 +32,7 @@
 //! | `records` | attachments in the table; removing those of dead processes |
 //! | `pending` | segments that may have to be destroyed |
 //! | `lock`, `repair` | the table's lock; rebuilding the table after its holder died |
-//! | `holding` | which file is locked; overlayfs |
+//! | `holding` | which file is locked, and which mapping holds the lock; overlayfs |
 //! | `fork` | children |
 //!
 //! # Hostile files
