@@ -19,8 +19,9 @@ use std::{
 };
 
 const ADDRESS: &str = "tcp/10.77.1.2:7447";
-/// Zenoh's low latency has no messages of more than 64 KiB.
-const SIZES: [usize; 3] = [64, 1024, 16 << 10];
+const SIZES: [usize; 4] = [64, 1024, 16 << 10, 256 << 10];
+/// The longest message of Zenoh's low latency, which does not split messages.
+const LONGEST_LOW_LATENCY: usize = 60 << 10;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -36,6 +37,12 @@ enum Way {
     Bridge,
     Zenoh,
     ZenohLowLatency,
+}
+
+impl Way {
+    fn can_carry(self, size: usize) -> bool {
+        !matches!(self, Way::ZenohLowLatency) || size <= LONGEST_LOW_LATENCY
+    }
 }
 
 const WAYS: [(Way, &str); 3] = [
@@ -58,7 +65,8 @@ fn compare(turns: usize) {
         for size in SIZES {
             let mut times = [const { Vec::new() }; 3];
             for _ in 0..turns {
-                for (way, times) in WAYS.iter().zip(&mut times) {
+                let ways = WAYS.iter().zip(&mut times);
+                for (way, times) in ways.filter(|(way, _)| way.0.can_carry(size)) {
                     let time = measure(way.0, one, other, size);
                     eprintln!("{title}, {}, {}: {time:.3} µs", size_text(size), way.1);
                     times.push(time);
@@ -66,16 +74,18 @@ fn compare(turns: usize) {
             }
             for (times, results) in times.iter_mut().zip(&mut results) {
                 times.sort_by(f64::total_cmp);
-                results.push(times[times.len() / 2]);
+                results.push(times.get(times.len() / 2).copied());
             }
         }
+        let cell = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.2}"));
         for ((_, name), medians) in WAYS.iter().zip(&results) {
-            let cells: Vec<_> = medians.iter().map(|time| format!("{time:.2}")).collect();
+            let cells: Vec<_> = medians.iter().map(|&time| cell(time)).collect();
             println!("| {name} | {} |", cells.join(" | "));
         }
-        for (at, (_, name)) in WAYS.iter().enumerate().skip(1) {
-            let ratio = |size: usize| format!("{:.2}", results[0][size] / results[at][size]);
-            let cells: Vec<_> = (0..SIZES.len()).map(ratio).collect();
+        for ((_, name), medians) in WAYS.iter().zip(&results).skip(1) {
+            let pairs = results[0].iter().zip(medians);
+            let ratio = pairs.map(|(bridge, zenoh)| Some((*bridge)? / (*zenoh)?));
+            let cells: Vec<_> = ratio.map(cell).collect();
             println!("| bridge / {name} | {} |", cells.join(" | "));
         }
         std::io::stdout().flush().unwrap();

@@ -37,6 +37,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Returns the name of the object.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Counts messages that were taken or delivered, and their bytes.
     pub fn add_messages(&self, messages: usize, bytes: usize) {
         self.messages.fetch_add(messages as u64, Relaxed);

@@ -2,10 +2,10 @@
 
 use crate::Failure;
 use shmkey::{
-    Error, ErrorKind, Segment,
+    Segment,
     capi::{
         SHMKEY_CREATE, shm_last_error, shm_latest, shm_latest_close, shm_latest_id,
-        shm_latest_open, shm_latest_publish, shm_latest_read_newer, shm_latest_removed,
+        shm_latest_open, shm_latest_publish, shm_latest_read_newer,
     },
 };
 use std::{
@@ -103,20 +103,11 @@ impl Latest {
         }
     }
 
-    /// Removes its segment.
-    ///
-    /// # Errors
-    /// Those of [`Segment::remove`].
-    pub fn remove(&self) -> Result<(), Error> {
-        // SAFETY: the handle is open.
-        Segment::from_id(unsafe { shm_latest_id(self.raw) }).remove()
-    }
-
-    /// Returns whether its segment was removed.
+    /// Returns the segment that it lies in.
     #[must_use]
-    pub fn is_removed(&self) -> bool {
+    pub fn segment(&self) -> Segment {
         // SAFETY: the handle is open.
-        unsafe { shm_latest_removed(self.raw) == 1 }
+        Segment::from_id(unsafe { shm_latest_id(self.raw) })
     }
 }
 
@@ -132,14 +123,4 @@ fn last_failure() -> Failure {
     // SAFETY: the text is valid until this thread's next call.
     let text = unsafe { CStr::from_ptr(shm_last_error()) };
     Failure(text.to_string_lossy().into_owned())
-}
-
-/// Returns whether a later attempt may succeed after this kind of error: there is no message, no room or no peer now.
-#[must_use]
-pub fn is_only_late(kind: ErrorKind) -> bool {
-    use ErrorKind::{Cancelled, Closed, Interrupted, PeerDied, TimedOut, WouldBlock};
-    matches!(
-        kind,
-        WouldBlock | TimedOut | Closed | PeerDied | Interrupted | Cancelled
-    )
 }

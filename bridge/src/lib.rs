@@ -14,7 +14,9 @@
 //! | `wire` | packets |
 //! | `outgoing` | an object that is published |
 //! | `incoming` | an object that is subscribed to |
+//! | `refusals` | the log of what is refused: one line for each peer and reason |
 //! | `latest` | a latest value whose size is known only at run time |
+//! | `slice` | the time slice of the bridge's threads |
 //! | `counters`, `status` | what the bridge counts, and how it is read |
 
 pub mod counters;
@@ -24,9 +26,12 @@ pub mod latest;
 pub mod network;
 pub mod options;
 pub mod outgoing;
+pub mod refusals;
+pub mod slice;
 pub mod status;
 pub mod wire;
 
+use shmkey::{ErrorKind, Segment};
 use std::{
     fmt, io,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -59,6 +64,20 @@ macro_rules! from_errors {
 }
 
 from_errors!(shmkey::Error, zenoh::Error, io::Error, lexopt::Error);
+
+/// Returns whether a later attempt may succeed after this kind of error: there is no message, no room or no peer now.
+fn is_only_late(kind: ErrorKind) -> bool {
+    use ErrorKind::{Cancelled, Closed, Interrupted, PeerDied, TimedOut, WouldBlock};
+    matches!(
+        kind,
+        WouldBlock | TimedOut | Closed | PeerDied | Interrupted | Cancelled
+    )
+}
+
+/// Returns whether a segment was removed, so that its name may belong to another one.
+fn is_removed(segment: &Segment) -> bool {
+    segment.status().map_or(true, |status| status.removed)
+}
 
 /// Locks a mutex, even if a thread has panicked while it held it: the data of this program's mutexes are valid after
 /// each statement.

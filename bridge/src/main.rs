@@ -1,7 +1,8 @@
 //! The program `shmkey-bridge`. Its options: `--help`.
 
 use shmkey_bridge::{
-    Failure, incoming::Incoming, network::Network, options::Options, outgoing::Outgoing, status,
+    Failure, incoming::Incoming, network::Network, options::Options, outgoing::Outgoing, slice,
+    status,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -12,7 +13,7 @@ use std::{
     io::{self, IsTerminal},
     process::ExitCode,
 };
-use tracing::info;
+use tracing::{debug, info};
 
 fn main() -> ExitCode {
     match Options::of(env::args_os().skip(1)).and_then(|options| run(&options)) {
@@ -44,6 +45,9 @@ fn run(options: &Options) -> Result<bool, Failure> {
         .with_ansi(io::stderr().is_terminal())
         .init();
 
+    if let Err(why) = slice::shorten() {
+        debug!("threads have their usual time slices: {why}");
+    }
     let network = Network::open(options)?;
     if let Some(address) = &options.metrics {
         status::serve(address, network.counters.clone())?;

@@ -39,8 +39,9 @@ const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum What {
-    /// From a publisher, four times a second: describes the object. `number` is that of the next message, and `other`
-    /// that of the oldest message that it can send again. The body is a description and the name of the machine.
+    /// From a publisher, four times a second: describes the object. `number` is that of the next message, `other` is
+    /// that of the oldest message that it can send again, and `third` is its window in bytes. The body is a description
+    /// and the name of the machine.
     Offer = 1,
     /// From a publisher: whole messages. `number` is that of the first message, and `other` is their count. The body
     /// has the bytes of all messages, and then their lengths, four bytes each.
@@ -179,6 +180,14 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(number)
 }
 
+/// Returns the beginning of a text in the body of a packet, at most so many bytes, without control characters: it is
+/// logged.
+#[must_use]
+pub fn text(body: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(most)]);
+    text.chars().filter(|char| !char.is_control()).collect()
+}
+
 /// Returns the messages in the body of a [`What::Messages`] packet with this count, in order.
 ///
 /// # Errors
@@ -238,6 +247,13 @@ mod tests {
             packet[at] = value;
             assert!(Header::read(&packet).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_text_is_one_line_and_has_a_bound() {
+        assert_eq!(text(b"a\x1b[2J\nb", 400), "a[2Jb");
+        assert_eq!(text(&[b'x'; 500], 400).len(), 400);
+        assert_eq!(text(b"", 400), "");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Contents, MOST_ORIGINS, Shared, State, origin::Origin, sink::Sink};
 use crate::{
     Failure, HEARTBEAT, TICK,
     description::{Description, Kind},
-    lock,
+    is_removed, lock,
     network::Channel,
     wire::{self, Header, JOINS, LACKS, What},
 };
@@ -25,9 +25,24 @@ pub struct Clerk<'a> {
     shared: &'a Shared,
     /// The channels to the publishing bridges, by instance.
     channels: HashMap<u64, Channel>,
-    /// The reasons for which bridges were refused, each of which is logged and sent once.
-    refused: HashMap<u64, String>,
+    /// When bridges were refused last.
+    refused: HashMap<u64, Instant>,
     heartbeat: Instant,
+}
+
+/// Why the object of another bridge is refused: as this side says it, and as the other side does.
+struct Unfit {
+    here: String,
+    there: String,
+}
+
+impl From<Failure> for Unfit {
+    fn from(Failure(why): Failure) -> Unfit {
+        Unfit {
+            here: why.clone(),
+            there: why,
+        }
+    }
 }
 
 impl<'a> Clerk<'a> {
@@ -90,66 +105,60 @@ impl<'a> Clerk<'a> {
                     offer.other
                 };
                 info!(object = self.shared.name, peer = name, kind = %what.kind, "delivering what another bridge publishes");
-                let mut origin = Origin::new(name, first, Instant::now());
-                origin.round = offer.round;
+                let origin = Origin::new(name, offer, first, Instant::now());
                 state.what = Some(what);
                 state.origins.insert(offer.from, origin);
                 state.is_due = true;
             }
-            Err(Failure(why)) => {
+            Err(why) => {
                 state.origins.remove(&offer.from);
                 drop(state);
-                self.refuse(offer.from, &name, why);
+                self.refuse(offer.from, &name, &why);
             }
         }
     }
 
-    fn refuse(&mut self, instance: u64, name: &str, why: String) {
-        self.shared.counters.mismatches.fetch_add(1, Relaxed);
-        if self.refused.get(&instance) == Some(&why) {
-            return;
-        }
-        warn!(
-            object = self.shared.name,
-            peer = name,
-            "refused the object of another bridge: {why}"
-        );
+    /// Refuses a bridge, and tells it so. It gets the reason with each offer, because a packet may be lost.
+    fn refuse(&mut self, instance: u64, name: &str, why: &Unfit) {
+        let host = &self.shared.network.host;
+        let text = format!("{host} refuses it: {}", why.there);
+        let why = format!("refused the object of another bridge: {}", why.here);
+        self.shared
+            .refusals
+            .mismatch(instance, &format!("{why} ({name})"));
         let mut header = Header::new(What::Refusal, self.shared.network.instance);
         header.third = instance;
-        let text = format!("{} says: {why}", self.shared.network.host);
         if let Some(channel) = self.channel(instance) {
             channel.put(header.with_body(text.as_bytes()).into());
         }
         if self.refused.len() >= MOST_ORIGINS {
             self.refused.clear();
         }
-        self.refused.insert(instance, why);
+        self.refused.insert(instance, Instant::now());
     }
 
     /// Opens or creates the object, unless it differs from the one that is offered.
-    fn open(&self, offered: &Description) -> Result<(), Failure> {
+    fn open(&self, offered: &Description) -> Result<(), Unfit> {
         let shared = self.shared;
         let found = Description::of(&shared.name)?;
         let native = Description::native(offered);
-        if let Some(difference) = found.as_ref().unwrap_or(&native).difference(offered) {
-            return Err(Failure(difference));
-        }
+        compare(found.as_ref().unwrap_or(&native), offered)?;
         if offered.size > shared.options.max_size {
             let (size, most) = (offered.size, shared.options.max_size);
-            return Err(Failure(format!(
-                "it takes {size} bytes, and --max-size allows {most}"
-            )));
+            let text = format!("it takes {size} bytes, and --max-size allows {most}");
+            return Err(Failure(text).into());
         }
         if lock(&shared.sink).is_some() {
             return Ok(());
         }
         let sink = Sink::open(&shared.name, offered, shared.options.mode_bits)?;
-        let created = Description::of(&shared.name)?;
-        if let Some(difference) = created.and_then(|created| created.difference(offered)) {
+        if let Some(created) = Description::of(&shared.name)?
+            && let Err(why) = compare(&created, offered)
+        {
             if found.is_none() {
-                sink.remove();
+                let _ = sink.segment.remove(); // it was created just now, and nothing is lost if it stays
             }
-            return Err(Failure(difference));
+            return Err(why);
         }
         *lock(&shared.sink) = Some(sink);
         Ok(())
@@ -163,14 +172,17 @@ impl<'a> Clerk<'a> {
             .origins
             .retain(|_, origin| origin.seen.elapsed() < FORGOTTEN);
         let mut sink = lock(&shared.sink);
-        if state.what.is_some() && sink.as_ref().is_none_or(Sink::is_removed) {
+        let is_gone = |sink: &Sink| is_removed(&sink.segment);
+        if state.what.is_some() && sink.as_ref().is_none_or(is_gone) {
             // The publishers still have the messages that were not delivered.
             *sink = None;
             *state = State::default();
         }
-        let origins = &state.origins;
+        let (origins, refused) = (&state.origins, &mut self.refused);
+        refused.retain(|_, last| last.elapsed() < FORGOTTEN);
         self.channels
-            .retain(|instance, _| origins.contains_key(instance));
+            .retain(|instance, _| origins.contains_key(instance) || refused.contains_key(instance));
+        shared.refusals.log_repeated(Instant::now());
         shared.count(&state);
     }
 
@@ -247,6 +259,14 @@ impl<'a> Clerk<'a> {
             }
             state.waiting_bytes -= waiting.contents.len();
         }
+    }
+}
+
+/// Compares the object here with the one that is offered.
+fn compare(here: &Description, there: &Description) -> Result<(), Unfit> {
+    match (here.difference(there), there.difference(here)) {
+        (Some(here), Some(there)) => Err(Unfit { here, there }),
+        _ => Ok(()),
     }
 }
 

@@ -21,8 +21,10 @@ use crate::{
     lock,
     network::{Network, Subscription},
     options::Options,
+    refusals::Refusals,
     wire::{self, Header, What},
 };
+use bytes::Bytes;
 use clerk::Clerk;
 use origin::{Arrival, Origin};
 use sink::Sink;
@@ -35,7 +37,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing::{info, warn};
+use tracing::info;
 use zenoh::bytes::ZBytes;
 
 /// The largest number of bytes that wait for room in an object. No publisher has a larger window.
@@ -62,6 +64,7 @@ struct Shared {
     /// Notified when there is work for the clerk.
     work: Condvar,
     stop: AtomicBool,
+    refusals: Refusals,
     counters: Arc<Counters>,
 }
 
@@ -91,7 +94,7 @@ struct Waiting {
 
 enum Contents {
     Packet(ZBytes),
-    Message(Vec<u8>),
+    Message(Bytes),
 }
 
 impl Contents {
@@ -110,6 +113,7 @@ impl Incoming {
     /// If the object exists and is of a kind that is not carried, or if Zenoh fails.
     pub fn start(name: &str, network: &Network, options: &Options) -> Result<Incoming, Failure> {
         Description::of(name)?;
+        let counters = network.counters.add("subscribe", name);
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             network: network.clone(),
@@ -118,7 +122,8 @@ impl Incoming {
             sink: Mutex::default(),
             work: Condvar::new(),
             stop: AtomicBool::new(false),
-            counters: network.counters.add("subscribe", name),
+            refusals: Refusals::new(&counters),
+            counters,
         });
         let subscription = network.subscriber(name, {
             let shared = Arc::clone(&shared);
@@ -151,8 +156,8 @@ impl Shared {
     /// Handles a packet under the key of the bridge with this instance, in a thread of Zenoh.
     fn receive(&self, instance: Option<u64>, packet: &ZBytes) {
         if let Err(why) = self.read(instance, packet) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            warn!(object = self.name, "refused a packet: {why}");
+            let peer = format!("{:016x}", instance.unwrap_or_default());
+            self.refusals.packet(&peer, &why);
         }
     }
 
@@ -176,12 +181,9 @@ impl Shared {
                 }
             }
             What::Refusal if header.third == self.network.instance => {
-                self.counters.mismatches.fetch_add(1, Relaxed);
-                let why = String::from_utf8_lossy(&body[..body.len().min(400)]);
-                warn!(
-                    object = self.name,
-                    "the other bridge refuses this one: {why}"
-                );
+                let why = wire::text(body, 400);
+                let why = format!("the other bridge refuses this one: {why}");
+                self.refusals.mismatch(header.from, &why);
             }
             What::Refusal => {}
             What::Want => {
@@ -190,6 +192,12 @@ impl Shared {
         }
         self.count(&state);
         Ok(())
+    }
+
+    /// Lets the clerk send acknowledgements now.
+    fn set_due(&self, state: &mut State) {
+        state.is_due = true;
+        self.work.notify_one();
     }
 
     fn count(&self, state: &State) {
@@ -216,15 +224,14 @@ impl Shared {
             let lost = origin.offer(header, now);
             self.counters.lost.fetch_add(lost, Relaxed);
             if origin.lacks {
-                state.is_due = true;
-                self.work.notify_one();
+                self.set_due(state);
             }
             return Ok(());
         }
         if state.offers.len() + state.origins.len() >= MOST_ORIGINS {
             return Err(format!("{MOST_ORIGINS} bridges publish it already"));
         }
-        let name = String::from_utf8_lossy(&name[..name.len().min(64)]).into_owned();
+        let name = wire::text(name, 64);
         state.offers.insert(header.from, (*header, what, name));
         self.work.notify_one();
         Ok(())
@@ -257,25 +264,23 @@ impl Shared {
             // The other machine has repeated its newest value for a bridge that has joined.
             Arrival::Next(known) if is_value && !origin.is_newer(messages[known..].last()) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Whole(value) if is_value && !origin.is_newer(Some(&&value[..])) => {
                 origin.delivered = origin.expects;
+                self.set_due(state);
             }
             Arrival::Next(known) => {
                 let contents = || Contents::Packet(packet.clone());
                 self.deliver(state, header.from, &messages[known..], known, contents);
             }
             Arrival::Whole(message) => {
-                let copy = message.clone();
-                self.deliver(state, header.from, &[&copy], 0, || {
-                    Contents::Message(message)
-                });
+                let message = Bytes::from(message);
+                let contents = || Contents::Message(message.clone());
+                self.deliver(state, header.from, &[&message], 0, contents);
             }
             Arrival::Nothing => {}
-            Arrival::Gap => {
-                state.is_due = true;
-                self.work.notify_one();
-            }
+            Arrival::Gap => self.set_due(state),
             Arrival::Malformed(why) => return Err(why.to_owned()),
         }
         Ok(())
@@ -316,7 +321,7 @@ impl Shared {
         };
         open.deliver(messages, timeout)
             .unwrap_or_else(|Failure(why)| {
-                warn!(object = self.name, "{why}; opening the object again");
+                self.refusals.failure(&why);
                 *sink = None;
                 0
             })
@@ -328,12 +333,16 @@ impl Shared {
         let Some(origin) = state.origins.get_mut(&from) else {
             return; // the bridge has ended
         };
-        origin.delivered += messages.len() as u64;
-        // Counted as in the window of the publisher, where a message also takes the four bytes of its length.
-        origin.unacknowledged += bytes + 4 * messages.len();
-        if origin.unacknowledged >= self.options.window / 4 {
-            state.is_due = true;
-            self.work.notify_one();
+        if messages.is_empty() {
+            return;
+        }
+        let window = match &state.what {
+            // The publisher waits for this acknowledgement before it sends further values.
+            Some(what) if what.kind == Kind::Latest => 0,
+            _ => self.options.window,
+        };
+        if origin.deliver(messages.len(), bytes, window) {
+            self.set_due(state);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! One publishing bridge, and which of its messages have arrived and are delivered.
 
-use crate::wire::{Header, What};
+use crate::wire::{HEADER, Header, What};
 use std::time::Instant;
+
+/// The most bytes for which there is room as soon as the first part of a message arrives.
+const AT_ONCE: u64 = 1 << 20;
 
 /// What to do with a packet of messages.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,8 +38,10 @@ pub struct Origin {
     pub is_new: bool,
     /// The version of its last value. The versions of different machines cannot be compared.
     version: u64,
-    /// The number of bytes that were delivered since the last acknowledgement.
+    /// The number of bytes that were delivered since the last acknowledgement, as the publisher's window counts them.
     pub unacknowledged: usize,
+    /// The publisher's window in bytes.
+    window: usize,
     /// When the last packet arrived.
     pub seen: Instant,
     /// The parts of a long message that have arrived.
@@ -44,18 +49,19 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Returns a bridge whose first message is expected to have this number.
+    /// Returns the bridge that has sent this offer. Its first message is expected to have the number `expects`.
     #[must_use]
-    pub fn new(name: String, expects: u64, now: Instant) -> Origin {
+    pub fn new(name: String, offer: &Header, expects: u64, now: Instant) -> Origin {
         Origin {
             name,
             expects,
             delivered: expects,
-            round: 0,
+            round: offer.round,
             lacks: false,
             is_new: true,
             version: 0,
             unacknowledged: 0,
+            window: offer.third as usize,
             seen: now,
             part: Vec::new(),
         }
@@ -66,6 +72,7 @@ impl Origin {
     pub fn offer(&mut self, offer: &Header, now: Instant) -> u64 {
         self.seen = now;
         self.round = offer.round;
+        self.window = offer.third as usize;
         let lost = offer.other.saturating_sub(self.expects);
         if lost > 0 {
             self.part.clear();
@@ -106,6 +113,15 @@ impl Origin {
         is_newer
     }
 
+    /// Notes that messages of a packet are delivered, with so many bytes. Returns whether to acknowledge that now: at a
+    /// quarter of the window, which is the publisher's, and at most `window`. So a publisher whose messages are delivered
+    /// never waits for room.
+    pub fn deliver(&mut self, messages: usize, bytes: usize, window: usize) -> bool {
+        self.delivered += messages as u64;
+        self.unacknowledged += HEADER + bytes + 4 * messages;
+        self.unacknowledged >= window.min(self.window) / 4
+    }
+
     fn part(&mut self, header: &Header, body: &[u8], longest: u64) -> Arrival {
         let (offset, len) = (header.other, header.third);
         if len > longest || offset + body.len() as u64 > len || body.is_empty() {
@@ -116,6 +132,7 @@ impl Origin {
         }
         if offset == 0 {
             self.part.clear(); // it is sent again from the beginning
+            self.part.reserve(len.min(AT_ONCE) as usize);
         }
         let has = self.part.len() as u64;
         if offset != has {
@@ -142,7 +159,9 @@ mod tests {
 
     fn origin() -> (Origin, Instant) {
         let now = Instant::now();
-        (Origin::new("there".to_owned(), 10, now), now)
+        let mut offer = Header::new(What::Offer, 1);
+        offer.third = 1 << 20;
+        (Origin::new("there".to_owned(), &offer, 10, now), now)
     }
 
     fn packet(number: u64, count: u64) -> Header {
@@ -166,6 +185,26 @@ mod tests {
         assert_eq!(arrive(13, 1), Arrival::Gap);
         assert_eq!(arrive(11, 3), Arrival::Next(1));
         assert_eq!(arrive(14, 1), Arrival::Next(0));
+    }
+
+    #[test]
+    fn a_quarter_of_the_smaller_window_is_acknowledged_at_once() {
+        let (mut origin, now) = origin();
+        assert!(!origin.deliver(1, 1000, 1 << 20));
+        assert!(!origin.deliver(1, (1 << 18) - 1105, 1 << 20));
+        assert!(origin.deliver(0, 0, 1 << 20));
+        origin.unacknowledged = 0;
+        assert!(origin.deliver(1, 1000, 4096));
+        origin.unacknowledged = 0;
+        origin.offer(&Header::new(What::Offer, 1), now); // without a window
+        assert!(origin.deliver(1, 0, 1 << 20));
+    }
+
+    #[test]
+    fn messages_without_bytes_that_come_alone_are_acknowledged_before_the_window_is_full() {
+        let (mut origin, _) = origin();
+        let packets = (1..).find(|_| origin.deliver(1, 0, 1 << 20)).unwrap();
+        assert!(packets * (HEADER + 4) <= 1 << 19, "{packets} packets");
     }
 
     #[test]

@@ -3,18 +3,25 @@
 use crate::{
     Failure,
     description::{Description, Kind},
-    latest::{Latest, is_only_late},
+    is_only_late,
+    latest::Latest,
 };
-use shmkey::{Broadcast, BroadcastPublisher, Error, ErrorKind, Place, Ring, Semaphore, Sender};
+use shmkey::{
+    Broadcast, BroadcastPublisher, Error, ErrorKind, Place, Ring, Segment, Semaphore, Sender,
+};
 use std::time::Duration;
 
 /// An object into which messages are delivered.
-pub enum Sink {
-    /// A ring, and its sender's role.
-    Ring(Ring, Sender),
-    /// A broadcast, and its publisher's role.
-    Broadcast(Broadcast, BroadcastPublisher),
-    /// A latest value. Its publisher's role is taken with the first value.
+pub struct Sink {
+    object: Object,
+    /// The segment that it lies in.
+    pub segment: Segment,
+}
+
+enum Object {
+    Ring(Sender),
+    Broadcast(BroadcastPublisher),
+    /// The publisher's role is taken with the first value.
     Latest(Latest),
     /// A semaphore, which has no roles.
     Semaphore(Semaphore),
@@ -28,31 +35,34 @@ impl Sink {
     pub fn open(name: &str, what: &Description, mode: u32) -> Result<Sink, Failure> {
         let place = Place::named(name).mode(mode).layout(&what.layout);
         let capacity = what.capacity as usize;
-        Ok(match what.kind {
+        let (object, segment) = match what.kind {
             Kind::Ring => {
                 let options = Ring::options();
                 let options = options
                     .many_senders(what.options & 1 != 0)
                     .drop_oldest(what.options & 2 != 0);
                 let ring = options.open(place, capacity)?;
-                let sender = ring.sender()?;
-                Sink::Ring(ring, sender)
+                (Object::Ring(ring.sender()?), ring.segment())
             }
             Kind::Broadcast => {
-                let broadcast = Broadcast::options()
-                    .lossy(what.options & 1 != 0)
-                    .open(place, capacity)?;
+                let options = Broadcast::options().lossy(what.options & 1 != 0);
+                let broadcast = options.open(place, capacity)?;
                 let publisher = broadcast.publisher()?;
-                Sink::Broadcast(broadcast, publisher)
+                (Object::Broadcast(publisher), broadcast.segment())
             }
-            Kind::Latest => Sink::Latest(Latest::open(
-                name,
-                what.options as usize,
-                &what.layout,
-                Some(mode),
-            )?),
-            Kind::Semaphore => Sink::Semaphore(Semaphore::open(place, 0)?),
-        })
+            Kind::Latest => {
+                let size = what.options as usize;
+                let latest = Latest::open(name, size, &what.layout, Some(mode))?;
+                let segment = latest.segment();
+                (Object::Latest(latest), segment)
+            }
+            Kind::Semaphore => {
+                let semaphore = Semaphore::open(place, 0)?;
+                let segment = semaphore.segment();
+                (Object::Semaphore(semaphore), segment)
+            }
+        };
+        Ok(Sink { object, segment })
     }
 
     /// Delivers as many messages as there is room for within the timeout; does not wait if that is zero. Returns
@@ -61,19 +71,19 @@ impl Sink {
     /// # Errors
     /// If the object is damaged, or another process has taken over its role.
     pub fn deliver(&mut self, messages: &[&[u8]], timeout: Duration) -> Result<usize, Failure> {
-        match self {
-            Sink::Ring(_, sender) => or_none(sender.send_batch_timeout(messages, timeout)),
-            Sink::Broadcast(_, publisher) => {
+        match &mut self.object {
+            Object::Ring(sender) => or_none(sender.send_batch_timeout(messages, timeout)),
+            Object::Broadcast(publisher) => {
                 or_none(publisher.publish_batch_timeout(messages, timeout))
             }
-            Sink::Latest(latest) => {
+            Object::Latest(latest) => {
                 // The other values are older. Each message begins with its version.
                 if let Some(newest) = messages.last() {
                     latest.publish(newest.get(8..).unwrap_or_default())?;
                 }
                 Ok(messages.len())
             }
-            Sink::Semaphore(semaphore) => {
+            Object::Semaphore(semaphore) => {
                 for posted in 0..messages.len() {
                     if semaphore.post().is_err() {
                         return Ok(posted); // the count has its largest value
@@ -81,28 +91,6 @@ impl Sink {
                 }
                 Ok(messages.len())
             }
-        }
-    }
-
-    /// Removes the object's segment.
-    pub fn remove(&self) {
-        // An error is ignored: the object was created just now, and does no harm if it stays.
-        let _ = match self {
-            Sink::Ring(ring, _) => ring.remove(),
-            Sink::Broadcast(broadcast, _) => broadcast.remove(),
-            Sink::Latest(latest) => latest.remove(),
-            Sink::Semaphore(semaphore) => semaphore.remove(),
-        };
-    }
-
-    /// Returns whether the object's segment was removed.
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        match self {
-            Sink::Ring(ring, _) => ring.is_removed().unwrap_or(true),
-            Sink::Broadcast(broadcast, _) => broadcast.is_removed().unwrap_or(true),
-            Sink::Latest(latest) => latest.is_removed(),
-            Sink::Semaphore(semaphore) => semaphore.is_removed().unwrap_or(true),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! | file | content |
 //! |---|---|
+//! | `carrier` | the thread |
 //! | `source` | the object |
 //! | `buffer` | the buffers of packets |
 //! | `window` | the packets that were sent, and that some subscriber has not delivered |
@@ -13,33 +14,32 @@
 //! the network is.
 
 pub mod buffer;
+mod carrier;
 pub mod peers;
 pub mod source;
 pub mod window;
 
 use crate::{
-    Failure, HEARTBEAT, TICK,
+    Failure,
     counters::Counters,
-    description::{Description, Kind},
+    description::Description,
     lock,
-    network::{Channel, Network},
-    options::{Options, WhenFull},
-    wire::{Header, JOINS, ROOM, What},
+    network::Network,
+    options::Options,
+    refusals::Refusals,
+    wire::{self, Header, JOINS, What},
 };
-use buffer::{Buffer, Pool};
-use bytes::Bytes;
+use carrier::Carrier;
 use peers::{Answer, Peers};
-use source::{Source, Taken};
 use std::{
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
-use tracing::{debug, info, warn};
-use window::Window;
+use tracing::info;
 
 /// An object that is published.
 pub struct Outgoing {
@@ -51,12 +51,13 @@ pub struct Outgoing {
 struct Shared {
     name: String,
     peers: Mutex<Option<Peers>>,
-    /// Notified when a bridge has delivered messages.
-    delivered: Condvar,
+    /// Notified when a packet of a bridge has arrived.
+    news: Condvar,
     /// The number of the next message, which no bridge can have yet.
     next: AtomicU64,
     /// The instances of bridges that the thread has to refuse, and the reasons.
-    refusals: Mutex<Vec<(u64, String)>>,
+    refused: Mutex<Vec<(u64, String)>>,
+    refusals: Refusals,
     /// Whether a bridge has joined that has no value of the object.
     has_new_peer: AtomicBool,
     stop: AtomicBool,
@@ -74,9 +75,10 @@ impl Outgoing {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             peers: Mutex::new(None),
-            delivered: Condvar::new(),
+            news: Condvar::new(),
             next: AtomicU64::new(0),
-            refusals: Mutex::new(Vec::new()),
+            refused: Mutex::new(Vec::new()),
+            refusals: Refusals::new(&counters),
             has_new_peer: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             counters,
@@ -85,18 +87,7 @@ impl Outgoing {
             let shared = Arc::clone(&shared);
             move |packet| shared.receive(packet)
         })?;
-        let mut carrier = Carrier {
-            shared: Arc::clone(&shared),
-            channel,
-            network: network.clone(),
-            window: Window::default(),
-            pool: Pool::default(),
-            buffer: None,
-            round: 0,
-            opened: 0,
-            heartbeat: Instant::now(),
-            options: options.clone(),
-        };
+        let mut carrier = Carrier::new(Arc::clone(&shared), channel, network, options);
         let thread = thread::Builder::new().name(format!("publish {name}"));
         let thread = thread.spawn(move || carrier.run())?;
         Ok(Outgoing {
@@ -124,32 +115,43 @@ impl Shared {
     /// Handles a packet of a subscribing bridge, in a thread of Zenoh. It must not send anything: while that thread
     /// waited for the network, it would read no packets.
     fn receive(&self, packet: &[u8]) {
-        if let Err(why) = self.read(packet) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            warn!(object = self.name, "refused a packet: {why}");
+        let (peer, taken) = match Header::read(packet) {
+            Ok((header, body)) => {
+                let text = wire::text(body, 400);
+                let taken = self.take(&header, &text);
+                let is_name = matches!(header.what, What::Want | What::Goodbye);
+                let peer = format!("{:016x}", header.from);
+                (if is_name { text } else { peer }, taken)
+            }
+            Err(why) => (String::new(), Err(why.to_string())),
+        };
+        if let Err(why) = taken {
+            self.refusals.packet(&peer, &why);
         }
     }
 
-    fn read(&self, packet: &[u8]) -> Result<(), String> {
-        let (header, body) = Header::read(packet).map_err(|why| why.to_string())?;
-        let text = String::from_utf8_lossy(body.get(..body.len().min(400)).unwrap_or_default());
+    fn take(&self, header: &Header, text: &str) -> Result<(), String> {
         let mut peers = lock(&self.peers);
         let Some(peers) = peers.as_mut() else {
             return Ok(()); // the object does not exist yet
         };
+        // Relaxed: it only bounds what the packet claims.
+        let next = self.next.load(Relaxed);
         match header.what {
             What::Want => {
-                // Relaxed: the number only bounds those in the packet.
-                let next = self.next.load(Relaxed);
-                match peers.want(&header, &text, next, Instant::now()) {
+                match peers.want(header, text, next, Instant::now()) {
                     Answer::Known => {}
                     Answer::Joined => {
-                        info!(object = self.name, peer = %text, "carrying to another bridge")
+                        info!(
+                            object = self.name,
+                            peer = text,
+                            "carrying to another bridge"
+                        )
                     }
                     Answer::Refused(why) => {
-                        let mut refusals = lock(&self.refusals);
-                        if refusals.len() < 64 {
-                            refusals.push((header.from, why.clone()));
+                        let mut refused = lock(&self.refused);
+                        if refused.len() < 64 {
+                            refused.push((header.from, why.clone()));
                         }
                         return Err(format!("a request of {text}: {why}"));
                     }
@@ -157,304 +159,28 @@ impl Shared {
                 if header.flags & JOINS != 0 {
                     self.has_new_peer.store(true, Relaxed);
                 }
-                self.counters.peers.store(peers.len() as u64, Relaxed);
-                self.delivered.notify_one();
-                Ok(())
+                self.news.notify_one();
             }
             What::Goodbye => {
-                let next = self.next.load(Relaxed); // as above
-                if peers.goodbye(&header, next) {
-                    info!(object = self.name, peer = %text, "the other bridge has ended");
+                if peers.goodbye(header, next) {
+                    info!(
+                        object = self.name,
+                        peer = text,
+                        "the other bridge has ended"
+                    );
                 }
-                self.counters.peers.store(peers.len() as u64, Relaxed);
-                Ok(())
             }
             What::Refusal => {
-                self.counters.mismatches.fetch_add(1, Relaxed);
-                warn!(
-                    object = self.name,
-                    "the other bridge refuses the object: {text}"
-                );
-                Ok(())
+                let why = format!("the other bridge refuses the object: {text}");
+                self.refusals.mismatch(header.from, &why);
             }
-            what => Err(format!(
-                "a packet of kind {what:?} does not come from a subscriber"
-            )),
-        }
-    }
-}
-
-/// The state of the thread.
-struct Carrier {
-    shared: Arc<Shared>,
-    channel: Channel,
-    network: Network,
-    window: Window,
-    pool: Pool,
-    buffer: Option<Buffer>,
-    round: u64,
-    /// How many objects this bridge has opened under the name.
-    opened: u64,
-    /// When the next offer is due.
-    heartbeat: Instant,
-    options: Options,
-}
-
-impl Carrier {
-    /// Publishes until the stop. Returns whether all messages that were taken are delivered.
-    fn run(&mut self) -> bool {
-        while !self.is_stopped() {
-            if let Err(Failure(why)) = self.publish_object() {
-                warn!(object = self.shared.name, "{why}; trying again");
-                self.pause(Duration::from_secs(1));
+            what => {
+                return Err(format!(
+                    "a packet of kind {what:?} does not come from a subscriber"
+                ));
             }
         }
-        self.window.packets() == 0
-    }
-
-    fn is_stopped(&self) -> bool {
-        // Relaxed: no other data depends on the flag.
-        self.shared.stop.load(Relaxed)
-    }
-
-    fn pause(&self, time: Duration) {
-        let end = Instant::now() + time;
-        while !self.is_stopped() && Instant::now() < end {
-            thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
-        }
-    }
-
-    /// Publishes an object until the stop, or until its segment is removed.
-    fn publish_object(&mut self) -> Result<(), Failure> {
-        let Some(what) = Description::of(&self.shared.name)? else {
-            self.pause(TICK * 2);
-            return Ok(());
-        };
-        let mut source = Source::open(&self.shared.name, &what, self.opened)?;
-        self.opened += 1;
-        info!(object = self.shared.name, kind = %what.kind, "publishing");
-        lock(&self.shared.peers)
-            .get_or_insert_with(|| Peers::new(what.kind.is_for_one(), self.options.peer_timeout));
-        while !self.is_stopped() {
-            if self.heartbeat <= Instant::now() {
-                self.offer(&what);
-                self.look_after_peers(&what, &source);
-                if source.is_removed() {
-                    info!(
-                        object = self.shared.name,
-                        "the object was removed; waiting for a new one"
-                    );
-                    return Ok(());
-                }
-            }
-            let has_peers = self.read_peers();
-            source.set_wanted(has_peers)?;
-            if self.shared.has_new_peer.swap(false, Relaxed) {
-                source.repeat_newest();
-                self.offer(&what);
-            }
-            if has_peers && self.has_room(&what) {
-                self.carry(&mut source)?;
-            } else if self.options.when_full == WhenFull::Shed
-                && !what.is_lossy()
-                && source.is_crowded()
-            {
-                self.shed(&mut source)?;
-            } else {
-                self.wait_for_peers();
-            }
-        }
-        drop(source); // the next bridge can take the role while this one drains
-        self.drain(&what);
+        self.counters.peers.store(peers.len() as u64, Relaxed);
         Ok(())
-    }
-
-    /// Forgets the packets that all subscribing bridges have delivered, and sends again those that they lack. Returns
-    /// whether there are any such bridges.
-    fn read_peers(&mut self) -> bool {
-        let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
-            Some(peers) => (
-                peers.delivered(),
-                peers.take_lacking(self.round),
-                !peers.is_empty(),
-            ),
-            None => (None, None, false),
-        };
-        if let Some(delivered) = delivered {
-            self.window.forget(delivered);
-        }
-        if let Some(number) = lacking {
-            self.send_again(number);
-        }
-        has_peers
-    }
-
-    fn send_again(&mut self, number: u64) {
-        self.round += 1;
-        let packets: Vec<Bytes> = self
-            .window
-            .from(number)
-            .map(|sent| sent.packet.clone())
-            .collect();
-        debug!(
-            object = self.shared.name,
-            number,
-            packets = packets.len(),
-            "sending again"
-        );
-        self.shared
-            .counters
-            .resent
-            .fetch_add(packets.len() as u64, Relaxed);
-        for packet in packets {
-            self.channel.put(packet);
-        }
-        self.heartbeat = Instant::now();
-    }
-
-    fn has_room(&self, what: &Description) -> bool {
-        match what.kind {
-            // At most two values are under way, so that the newest one follows soon.
-            Kind::Latest => self.window.next() - self.window.base() < 2,
-            _ => self.window.bytes() + ROOM <= self.options.window.max(2 * ROOM),
-        }
-    }
-
-    /// Waits for messages, and sends those that are ready as one packet.
-    fn carry(&mut self, source: &mut Source) -> Result<(), Failure> {
-        let pool = &self.pool;
-        let mut buffer = self.buffer.take().unwrap_or_else(|| pool.take());
-        let until_heartbeat = self.heartbeat.saturating_duration_since(Instant::now());
-        let mut header = Header::new(What::Messages, self.network.instance);
-        header.number = self.window.next();
-        header.round = self.round;
-        let counters = &self.shared.counters;
-        match source.take(&mut buffer, until_heartbeat.min(TICK))? {
-            Taken::Nothing => self.buffer = Some(buffer),
-            Taken::Messages(count) => {
-                header.other = count as u64;
-                let lengths = &source.lengths[..count];
-                counters.add_messages(count, lengths.iter().sum());
-                let packet = buffer.messages(&header, lengths);
-                self.shared
-                    .next
-                    .store(header.number + header.other, Relaxed);
-                self.window.push(header.other, packet.clone());
-                self.channel.put(packet);
-            }
-            Taken::Long(message) => {
-                counters.add_messages(1, message.len());
-                self.shared.next.store(header.number + 1, Relaxed);
-                self.send_long(header, &message);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends a message in parts.
-    fn send_long(&mut self, mut header: Header, message: &[u8]) {
-        header.what = What::Part;
-        header.third = message.len() as u64;
-        for part in message.chunks(ROOM) {
-            let packet = self.pool.take().part(&header, part);
-            header.other += part.len() as u64;
-            if header.other == header.third {
-                self.window.push(1, packet.clone());
-            } else {
-                self.window.push_part(1, packet.clone());
-            }
-            self.channel.put(packet);
-        }
-    }
-
-    /// Takes the messages that are ready, and drops and counts them.
-    fn shed(&mut self, source: &mut Source) -> Result<(), Failure> {
-        let mut buffer = self.pool.take();
-        let count = match source.take(&mut buffer, TICK)? {
-            Taken::Nothing => 0,
-            Taken::Messages(count) => count as u64,
-            Taken::Long(_) => 1,
-        };
-        self.shared.counters.shed.fetch_add(count, Relaxed);
-        Ok(())
-    }
-
-    /// Waits until a bridge has delivered messages or has joined, at most for a tick.
-    fn wait_for_peers(&self) {
-        let peers = lock(&self.shared.peers);
-        let seen = peers.as_ref().and_then(Peers::delivered);
-        let is_unchanged =
-            |peers: &mut Option<Peers>| peers.as_ref().and_then(Peers::delivered) == seen;
-        // The result is the lock, which is released here.
-        let _ = self
-            .shared
-            .delivered
-            .wait_timeout_while(peers, TICK, is_unchanged);
-    }
-
-    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
-    fn offer(&mut self, what: &Description) {
-        self.heartbeat = Instant::now() + HEARTBEAT;
-        let mut header = Header::new(What::Offer, self.network.instance);
-        (header.number, header.other) = (self.window.next(), self.window.base());
-        header.round = self.round;
-        let mut body = Vec::new();
-        what.write(&mut body);
-        body.extend(self.network.host.as_bytes());
-        self.channel.put(header.with_body(&body).into());
-        for (instance, why) in std::mem::take(&mut *lock(&self.shared.refusals)) {
-            let mut header = Header::new(What::Refusal, self.network.instance);
-            header.third = instance;
-            self.channel.put(header.with_body(why.as_bytes()).into());
-        }
-    }
-
-    /// Drops the bridges that were silent for too long, and updates the counters.
-    fn look_after_peers(&mut self, what: &Description, source: &Source) {
-        let counters = &self.shared.counters;
-        if let Some(peers) = lock(&self.shared.peers).as_mut() {
-            for name in peers.expire(Instant::now()) {
-                warn!(
-                    object = self.shared.name,
-                    peer = name,
-                    "dropped a bridge that was silent"
-                );
-            }
-            counters.peers.store(peers.len() as u64, Relaxed);
-            if peers.is_empty() && !what.kind.is_for_one() {
-                self.window.forget(u64::MAX); // no bridge subscribes
-            }
-        }
-        counters.lost.store(source.lost(), Relaxed);
-        counters
-            .lag
-            .store(self.window.next() - self.window.base(), Relaxed);
-        let waiting = self.window.bytes() + source.used();
-        counters.waiting_bytes.store(waiting as u64, Relaxed);
-    }
-
-    /// Waits until all messages that were taken are delivered, at most for the time that the options allow, and sends
-    /// a goodbye.
-    fn drain(&mut self, what: &Description) {
-        let end = Instant::now() + self.options.drain;
-        while self.window.packets() > 0 && Instant::now() < end {
-            if self.heartbeat <= Instant::now() {
-                self.offer(what);
-            }
-            let has_peers = self.read_peers();
-            if !has_peers && !what.kind.is_for_one() {
-                self.window.forget(u64::MAX);
-            }
-            self.wait_for_peers();
-        }
-        let undelivered = self.window.next() - self.window.base();
-        if undelivered > 0 {
-            warn!(
-                object = self.shared.name,
-                undelivered, "ending with undelivered messages"
-            );
-        }
-        let goodbye = Header::new(What::Goodbye, self.network.instance);
-        self.channel.put(goodbye.with_body(&[]).into());
     }
 }

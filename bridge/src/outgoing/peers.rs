@@ -31,6 +31,8 @@ pub struct Peers {
     timeout: Duration,
     /// The number of the first message that the only bridge had not delivered when it ended.
     left_at: Option<u64>,
+    /// Whether a bridge has said something since this was last set to false.
+    pub has_news: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Peers {
             for_one,
             timeout,
             left_at: None,
+            has_news: false,
         }
     }
 
@@ -82,6 +85,7 @@ impl Peers {
         peer.delivered = peer.delivered.max(want.other);
         peer.lacks = (want.flags & LACKS != 0).then_some(want.round);
         peer.seen = now;
+        self.has_news = true;
         if is_known {
             Answer::Known
         } else {
@@ -113,6 +117,7 @@ impl Peers {
         if self.for_one && goodbye.other <= next {
             self.left_at = Some(peer.delivered.max(goodbye.other));
         }
+        self.has_news = true;
         true
     }
 
@@ -200,6 +205,18 @@ mod tests {
             ));
         }
         assert!(peers.is_empty());
+    }
+
+    #[test]
+    fn what_a_bridge_says_is_news_and_what_is_refused_is_not() {
+        let (mut peers, now) = peers(true);
+        assert!(!peers.has_news);
+        for (packet, is_news) in [(want(1, 5, 3), true), (want(1, 11, 3), false)] {
+            peers.has_news = false;
+            peers.want(&packet, "one", 10, now);
+            assert_eq!(peers.has_news, is_news);
+        }
+        assert!(peers.goodbye(&want(1, 5, 5), 10) && peers.has_news);
     }
 
     #[test]

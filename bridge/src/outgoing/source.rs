@@ -2,12 +2,13 @@
 
 use super::buffer::Buffer;
 use crate::{
-    Failure,
+    Failure, TICK,
     description::{Description, Kind},
-    latest::{Latest, is_only_late},
+    is_only_late,
+    latest::Latest,
     wire::{MOST, ROOM},
 };
-use shmkey::{Broadcast, Error, ErrorKind, Place, Receiver, Ring, Semaphore, Subscriber};
+use shmkey::{Broadcast, Error, ErrorKind, Place, Receiver, Ring, Segment, Semaphore, Subscriber};
 use std::time::Duration;
 
 /// The result of taking messages from an object.
@@ -16,15 +17,19 @@ pub enum Taken {
     Nothing,
     /// This many messages. Their lengths are in [`Source::lengths`], and their bytes are in the buffer.
     Messages(usize),
-    /// One message that does not fit into a packet.
-    Long(Vec<u8>),
+    /// One message that is longer than a packet is in [`Source::long`].
+    Long,
 }
 
 /// An object from which messages are taken.
 pub struct Source {
     object: Object,
+    /// The segment that it lies in.
+    pub segment: Segment,
     /// The lengths of the messages that were taken last.
     pub lengths: Box<[usize; MOST]>,
+    /// The long message that was taken last.
+    pub long: Vec<u8>,
     opened: u64,
 }
 
@@ -46,28 +51,36 @@ impl Source {
     /// If the object cannot be opened, or another process has the role.
     pub fn open(name: &str, what: &Description, opened: u64) -> Result<Source, Failure> {
         let place = Place::named(name).create(false).layout(&what.layout);
-        let object = match what.kind {
+        let (object, segment) = match what.kind {
             Kind::Ring => {
                 let ring = Ring::open(place, 0)?;
                 let mut receiver = ring.receiver()?;
                 receiver.set_keep_waiting(true);
-                Object::Ring(ring, receiver)
+                let segment = ring.segment();
+                (Object::Ring(ring, receiver), segment)
             }
-            Kind::Broadcast => Object::Broadcast(Broadcast::open(place, 0)?, None),
+            Kind::Broadcast => {
+                let broadcast = Broadcast::open(place, 0)?;
+                let segment = broadcast.segment();
+                (Object::Broadcast(broadcast, None), segment)
+            }
             Kind::Latest => {
                 let size = what.options as usize;
-                Object::Latest(
-                    Latest::open(name, size, &what.layout, None)?,
-                    0,
-                    vec![0; 8 + size],
-                )
+                let latest = Latest::open(name, size, &what.layout, None)?;
+                let segment = latest.segment();
+                (Object::Latest(latest, 0, vec![0; 8 + size]), segment)
             }
-            Kind::Semaphore => Object::Semaphore(Semaphore::open(place, 0)?),
+            Kind::Semaphore => {
+                let semaphore = Semaphore::open(place, 0)?;
+                let segment = semaphore.segment();
+                (Object::Semaphore(semaphore), segment)
+            }
         };
-        let lengths = Box::new([0; MOST]);
         Ok(Source {
             object,
-            lengths,
+            segment,
+            lengths: Box::new([0; MOST]),
+            long: Vec::new(),
             opened,
         })
     }
@@ -100,15 +113,15 @@ impl Source {
     /// # Errors
     /// If the object is damaged, or another process has taken over its role.
     pub fn take(&mut self, buffer: &mut Buffer, timeout: Duration) -> Result<Taken, Failure> {
-        let lengths = &mut self.lengths[..];
+        let (lengths, long) = (&mut self.lengths[..], &mut self.long);
         let taken = match &mut self.object {
             Object::Ring(_, receiver) => {
                 let taken = receiver.recv_batch_timeout(buffer.room(), lengths, timeout);
-                or_long(taken, |message| receiver.try_recv_vec(message))?
+                or_long(taken, || receiver.recv_vec_timeout(long, TICK))?
             }
             Object::Broadcast(_, Some(subscriber)) => {
                 let taken = subscriber.recv_batch_timeout(buffer.room(), lengths, timeout);
-                or_long(taken, |message| subscriber.try_recv_vec(message))?
+                or_long(taken, || subscriber.recv_vec_timeout(long, TICK))?
             }
             Object::Broadcast(_, None) => Taken::Nothing,
             Object::Latest(latest, seen, message) => {
@@ -119,7 +132,8 @@ impl Source {
                 let version = self.opened << 48 | version as u64;
                 message[..8].copy_from_slice(&version.to_le_bytes());
                 if message.len() > ROOM {
-                    return Ok(Taken::Long(message.clone()));
+                    long.clone_from(message);
+                    return Ok(Taken::Long);
                 }
                 buffer.room()[..message.len()].copy_from_slice(message);
                 lengths[0] = message.len();
@@ -158,29 +172,18 @@ impl Source {
             _ => 0,
         }
     }
-
-    /// Returns whether the object's segment was removed. Another object may have its name by then.
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        match &self.object {
-            Object::Ring(ring, _) => ring.is_removed().unwrap_or(true),
-            Object::Broadcast(broadcast, _) => broadcast.is_removed().unwrap_or(true),
-            Object::Latest(latest, ..) => latest.is_removed(),
-            Object::Semaphore(semaphore) => semaphore.is_removed().unwrap_or(true),
-        }
-    }
 }
 
-/// Returns the messages of a batch, or takes the next message alone if it is longer than the buffer.
+/// Returns the messages of a batch, or takes the next message alone if it is longer than the buffer. Its sender may still be
+/// writing it.
 fn or_long(
     taken: Result<usize, Error>,
-    take: impl FnOnce(&mut Vec<u8>) -> Result<usize, Error>,
+    take: impl FnOnce() -> Result<usize, Error>,
 ) -> Result<Taken, Failure> {
-    let mut message = Vec::new();
     match taken {
         Ok(count) => return Ok(Taken::Messages(count)),
-        Err(error) if error.kind() == ErrorKind::TooLong => match take(&mut message) {
-            Ok(_) => return Ok(Taken::Long(message)),
+        Err(error) if error.kind() == ErrorKind::TooLong => match take() {
+            Ok(_) => return Ok(Taken::Long),
             Err(error) if is_only_late(error.kind()) => {}
             Err(error) => return Err(error.into()),
         },

@@ -3,7 +3,7 @@
 use super::machines::Machine;
 use shmkey::{Error, ErrorKind, Receiver, Ring, Sender};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -30,16 +30,7 @@ impl Bridge {
             .args(options.split_whitespace())
             .args(["--name", machine.name]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (lines, copy) = (
-            BufReader::new(child.stderr.take().unwrap()),
-            Arc::clone(&log),
-        );
-        thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                *copy.lock().unwrap() += &format!("{line}\n");
-            }
-        });
+        let log = collect(child.stderr.take().unwrap());
         Bridge { child, log }
     }
 
@@ -62,6 +53,15 @@ impl Bridge {
         wait_until(
             || self.log().contains(text),
             || format!("{text:?} in:\n{}", self.log()),
+        );
+    }
+
+    /// Waits until the bridge logs an error with this text.
+    pub fn expect_error(&self, text: &str) {
+        let is_error = |line: &str| line.contains(" ERROR ") && line.contains(text);
+        wait_until(
+            || self.log().lines().any(is_error),
+            || format!("the error {text:?} in:\n{}", self.log()),
         );
     }
 
@@ -89,6 +89,18 @@ impl Drop for Bridge {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Collects the lines that a program writes.
+pub fn collect(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let copy = Arc::clone(&collected);
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            *copy.lock().unwrap() += &format!("{line}\n");
+        }
+    });
+    collected
 }
 
 /// Waits until a condition holds. If it never does, `what` describes it.

@@ -1,8 +1,9 @@
 //! Bad networks: links that are cut or slow, and machines that never return.
 
 use super::{
-    bridge::{Bridge, CAPACITY, PATIENCE, expect, receiver, send, sender, wait_until},
+    bridge::{Bridge, CAPACITY, PATIENCE, THERE, expect, receiver, send, sender, wait_until},
     machines::Machine,
+    proxy::{Proxy, Quality},
 };
 use shmkey::{Broadcast, ErrorKind, Ring};
 use std::{path::Path, thread, time::Duration};
@@ -12,50 +13,95 @@ fn a_link_that_is_cut_and_healed_loses_nothing_and_repeats_nothing() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
     let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--log debug");
+    send(&mut sender, 0..500);
+    expect(&mut receiver, 0..500);
+    here.set_link("10.77.1", "down");
     thread::scope(|scope| {
-        scope.spawn(|| send(&mut sender, 0..400_000));
-        expect(&mut receiver, 0..50_000);
-        here.set_link("10.77.1", "down");
-        thread::sleep(Duration::from_secs(6)); // longer than the lease, so that both sides end the connection
+        // A window has room for the first of these, so the bridge sends them, and the connection loses them.
+        scope.spawn(|| send(&mut sender, 500..200_000));
+        thread::sleep(Duration::from_secs(6)); // more than the lease: both sides end the connection
         here.set_link("10.77.1", "up");
-        expect(&mut receiver, 50_000..400_000);
+        expect(&mut receiver, 500..200_000);
     });
     ours.expect("sending again");
 }
 
 #[test]
 fn a_slow_link_delays_and_loses_nothing() {
+    let limit = "tbf rate 4mbit burst 16kb latency 100ms";
+    let quality = Quality {
+        delay: Duration::ZERO,
+        bytes_per_second: 500_000,
+        loss_every: u32::MAX,
+    };
+    carries_over_a_bad_link(limit, quality, 100_000);
+}
+
+#[test]
+fn a_link_with_delay_and_loss_loses_nothing_and_repeats_nothing() {
+    let netem = "netem delay 20ms 5ms loss 2% rate 50mbit";
+    let quality = Quality {
+        delay: Duration::from_millis(20),
+        bytes_per_second: 6_000_000,
+        loss_every: 50,
+    };
+    carries_over_a_bad_link(netem, quality, 50_000);
+}
+
+/// Makes the link bad by `tc(8)`, or, where the kernel cannot do that, by a proxy.
+fn carries_over_a_bad_link(discipline: &str, quality: Quality, count: u64) {
     let (here, there) = Machine::pair();
     let mut tc = here.command(Path::new("tc"));
-    let limit = "qdisc add dev eth10-77-1 root tbf rate 4mbit burst 16kb latency 100ms";
-    assert!(
-        tc.args(limit.split(' ')).status().unwrap().success(),
-        "tc {limit}"
-    );
+    tc.args("qdisc add dev eth10-77-1 root".split(' '));
+    tc.args(discipline.split(' '));
+    let (_proxy, listen) = if tc.output().unwrap().status.success() {
+        (None, THERE)
+    } else {
+        eprintln!("this kernel has no {discipline}: a proxy does that");
+        (Some(bad_link(&there, quality)), BEHIND_PROXY)
+    };
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let _bridges = Bridge::both(&here, &there, "orders", "");
+    let _theirs = Bridge::start(&there, &format!("--subscribe orders --listen {listen}"));
+    let _ours = Bridge::start(&here, &format!("--publish orders --connect {THERE}"));
     thread::scope(|scope| {
-        scope.spawn(|| send(&mut sender, 0..100_000));
-        expect(&mut receiver, 0..100_000);
+        scope.spawn(|| send(&mut sender, 0..count));
+        expect(&mut receiver, 0..count);
     });
 }
 
-/// netem is a module that not every kernel has: then this says so, and the slow link above is what is tested.
 #[test]
-fn a_link_with_delay_and_loss_loses_nothing_where_the_kernel_has_netem() {
+fn connections_that_are_cut_again_and_again_lose_nothing_and_repeat_nothing() {
     let (here, there) = Machine::pair();
-    let netem = "qdisc add dev eth10-77-1 root netem delay 20ms 5ms loss 2% rate 50mbit";
-    let mut tc = here.command(Path::new("tc"));
-    if !tc.args(netem.split(' ')).output().unwrap().status.success() {
-        eprintln!("this kernel has no netem: delay and loss are not tested by it");
-        return;
-    }
+    let quality = Quality {
+        delay: Duration::from_millis(20),
+        bytes_per_second: 1_000_000,
+        loss_every: 1000,
+    };
+    let proxy = bad_link(&there, quality);
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let _bridges = Bridge::both(&here, &there, "orders", "");
+    let _theirs = Bridge::start(
+        &there,
+        &format!("--subscribe orders --listen {BEHIND_PROXY}"),
+    );
+    let ours = format!("--publish orders --connect {THERE} --log debug");
+    let ours = Bridge::start(&here, &ours);
     thread::scope(|scope| {
-        scope.spawn(|| send(&mut sender, 0..50_000));
-        expect(&mut receiver, 0..50_000);
+        scope.spawn(|| send(&mut sender, 0..250_000));
+        for part in 0..5 {
+            // The link is slower than the sender, so that something is under way at each cut.
+            expect(&mut receiver, part * 40_000..(part + 1) * 40_000);
+            wait_until(|| proxy.cut() > 0, || "a connection".to_owned());
+        }
+        expect(&mut receiver, 200_000..250_000);
     });
+    ours.expect("sending again");
+}
+
+/// The bridge on the other machine behind a proxy there, which others connect to.
+const BEHIND_PROXY: &str = "tcp/127.0.0.1:7448";
+
+fn bad_link(there: &Machine, quality: Quality) -> Proxy {
+    Proxy::start(there, "10.77.1.2:7447", "127.0.0.1:7448", quality)
 }
 
 #[test]

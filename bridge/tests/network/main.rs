@@ -5,6 +5,7 @@ mod bridge;
 mod kinds;
 mod links;
 mod machines;
+mod proxy;
 mod refusals;
 mod restarts;
 mod secure;

@@ -1,9 +1,10 @@
-//! A hostile program for the tests, which puts packets under keys: `packets ADDRESS [offer]`. Each line of its input
-//! is a key and a packet in hexadecimal digits. With the second argument `offer`, it first waits for an offer of the
-//! object "orders", and prints the instance of the bridge that offers it.
+//! A hostile program for the tests, which puts packets under keys: `packets ADDRESS [offer|answers]`. Each line of its
+//! input is a key and a packet in hexadecimal digits. With the argument `offer`, it first waits for an offer of the
+//! object "orders", and prints the instance of the bridge that offers it. With `answers`, it prints what bridges answer.
 
+use shmkey_bridge::wire::HEADER;
 use std::{env, io, thread, time::Duration};
-use zenoh::{Config, Wait};
+use zenoh::{Config, Wait, sample::Sample};
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
@@ -25,6 +26,18 @@ fn main() {
         let offer = offers.recv().unwrap();
         println!("{}", offer.key_expr().as_str().rsplit('/').next().unwrap());
     }
+    let print = |sample: Sample| {
+        let packet = sample.payload().to_bytes();
+        let body = packet.get(HEADER..).unwrap_or_default();
+        println!("{}", String::from_utf8_lossy(body));
+    };
+    let is_printed = arguments
+        .get(2)
+        .is_some_and(|argument| argument == "answers");
+    let _answers = is_printed.then(|| {
+        let answers = session.declare_subscriber("shmkey/1/orders/to/*");
+        answers.callback(print).wait().unwrap()
+    });
     for line in io::stdin().lines().map_while(Result::ok) {
         let (key, digits) = line.split_once(' ').unwrap();
         let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();

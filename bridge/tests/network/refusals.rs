@@ -1,7 +1,7 @@
 //! What bridges refuse, and the messages that report it.
 
 use super::{
-    bridge::{Bridge, CAPACITY, THERE, expect, receiver, send, sender},
+    bridge::{Bridge, CAPACITY, THERE, collect, expect, receiver, send, sender, wait_until},
     machines::Machine,
 };
 use shmkey::{Broadcast, Condvar, Latest, Mutex, Place, Ring, RwLock};
@@ -11,15 +11,15 @@ use shmkey_bridge::{
 };
 use std::{
     env,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     process::{Child, Stdio},
+    sync::Arc,
 };
 
 /// A hostile program on a machine, which is connected to a bridge.
 struct Hostile {
     child: Child,
-    /// The instance of the bridge that publishes the ring, if the program was started with `offer`.
-    instance: String,
+    output: Arc<std::sync::Mutex<String>>,
 }
 
 impl Hostile {
@@ -37,14 +37,16 @@ impl Hostile {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut instance = String::new();
-        if arguments.len() > 1 {
-            BufReader::new(child.stdout.take().unwrap())
-                .read_line(&mut instance)
-                .unwrap();
-        }
-        let instance = instance.trim().to_owned();
-        Hostile { child, instance }
+        let output = collect(child.stdout.take().unwrap());
+        Hostile { child, output }
+    }
+
+    /// Waits until it prints a line with this text. Returns its output.
+    fn expect(&self, text: &str) -> String {
+        let output = || self.output.lock().unwrap().clone();
+        let has_text = || output().lines().any(|line| line.contains(text));
+        wait_until(has_text, || format!("{text:?} in:\n{}", output()));
+        output()
     }
 
     fn put(&self, key: &str, packet: &[u8]) {
@@ -114,7 +116,7 @@ fn hostile_wants_are_refused_by_name_and_free_nothing() {
     let hostile = Hostile::start(&there, &["tcp/10.77.1.1:7448", "offer"]);
     let mut want = Header::new(What::Want, 7);
     (want.number, want.other) = (1000, 1000);
-    let key = format!("shmkey/1/orders/to/{}", hostile.instance);
+    let key = format!("shmkey/1/orders/to/{}", hostile.expect("").trim());
     for (packet, why) in [
         (
             want.with_body(b"evil"),
@@ -138,75 +140,71 @@ fn hostile_wants_are_refused_by_name_and_free_nothing() {
 }
 
 #[test]
-fn a_difference_of_the_objects_is_named_on_both_sides() {
+fn a_packet_that_comes_again_and_again_is_logged_once_and_then_counted() {
+    let (here, there) = Machine::pair();
+    let (_sender, _receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    theirs.expect("delivering what another bridge publishes");
+    let hostile = Hostile::start(&here, &[THERE]);
+    let key = "shmkey/1/orders/from/0000000000000007";
+    (0..200).for_each(|_| hostile.put(key, b"shmBxyz"));
+    hostile.put(key, b"the last one");
+    theirs.expect("it is not a packet of a bridge");
+    let lines = |text: &str| theirs.log().matches(text).count();
+    assert_eq!(lines("its header is cut off"), 1);
+    theirs.expect("repeated=199");
+    assert_eq!(lines("its header is cut off"), 2);
+}
+
+#[test]
+fn a_difference_of_the_objects_is_an_error_on_both_sides_and_named() {
     let ring = |options: shmkey::RingOptions, layout: &str, capacity| {
-        let _ = options
-            .open(Place::named("orders").layout(layout), capacity)
-            .unwrap();
+        let place = Place::named("orders").layout(layout);
+        drop(options.open(place, capacity).unwrap());
     };
-    let cases: [(&str, &(dyn Fn() + Sync)); 4] = [
-        (
-            "the kind of object differs: Broadcast here, Ring there",
-            &|| {
-                Broadcast::open("orders", CAPACITY).map(drop).unwrap();
-            },
-        ),
-        (
-            "the layout name differs: \"trade\" here, \"order\" there",
-            &|| ring(Ring::options(), "trade", CAPACITY),
-        ),
-        ("the capacity differs: 1000 here, 65536 there", &|| {
+    let broadcast = || drop(Broadcast::open("orders", CAPACITY).unwrap());
+    let many = || ring(Ring::options().many_senders(true), "order", CAPACITY);
+    let cases: [(&str, [&str; 2], Create); 4] = [
+        ("the kind of object", ["Ring", "Broadcast"], &broadcast),
+        ("the layout name", ["\"order\"", "\"trade\""], &|| {
+            ring(Ring::options(), "trade", CAPACITY)
+        }),
+        ("the capacity", ["65536", "1000"], &|| {
             ring(Ring::options(), "order", 1000)
         }),
-        ("an option (many senders, lossy) differs", &|| {
-            ring(Ring::options().many_senders(true), "order", CAPACITY)
-        }),
+        ("an option (many senders, lossy)", ["0", "1"], &many),
     ];
-    for (difference, create) in cases {
+    for (what, [one, other], create) in cases {
         let (here, there) = Machine::pair();
         here.run(|| ring(Ring::options(), "order", CAPACITY));
         there.run(create);
         let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
-        ours.expect(&format!(
-            "the other bridge refuses the object: there says: {difference}"
-        ));
-        theirs.expect(&format!(
-            "refused the object of another bridge: {difference}"
-        ));
+        let difference = |one, other| format!("{what} differs: {one} here, {other} there");
+        let refused = "the other bridge refuses the object: there refuses it";
+        ours.expect_error(&format!("{refused}: {}", difference(one, other)));
+        let refuses = "refused the object of another bridge";
+        theirs.expect_error(&format!("{refuses}: {}", difference(other, one)));
     }
 }
 
 #[test]
-fn an_object_of_a_machine_with_another_byte_order_or_fingerprint_is_refused() {
+fn another_byte_order_or_fingerprint_is_an_error_on_both_sides_and_named() {
     let (here, there) = Machine::pair();
     let theirs = Bridge::start(&there, &format!("--subscribe orders --listen {THERE}"));
     let what = here.run(|| {
-        Ring::open("orders", CAPACITY).map(drop).unwrap();
+        drop(Ring::open("orders", CAPACITY).unwrap());
         Description::of("orders").unwrap().unwrap()
     });
-    let hostile = Hostile::start(&here, &[THERE]);
-    let changes: [(&str, Change); 4] = [
-        (
-            "the byte order differs: \"little-endian\" here, \"big-endian\" there",
-            |what| what.order = 2,
-        ),
-        (
-            "the width of a pointer differs: 64 here, 32 there",
-            |what| what.width = 32,
-        ),
-        ("the fingerprint of the layout differs", |what| {
-            what.fingerprint ^= 1
-        }),
-        ("--max-size allows 67108864", |what| what.size = 1 << 40),
-    ];
-    for (at, (difference, change)) in changes.into_iter().enumerate() {
+    let hostile = Hostile::start(&here, &[THERE, "answers"]);
+    for (at, (refused, answer, change)) in CHANGES.into_iter().enumerate() {
         let (mut what, instance) = (what.clone(), at as u64 + 7);
         change(&mut what);
         let mut body = Vec::new();
         what.write(&mut body);
         let offer = Header::new(What::Offer, instance).with_body(&body);
         hostile.put(&format!("shmkey/1/orders/from/{instance:016x}"), &offer);
-        theirs.expect(difference);
+        theirs.expect_error(&format!("refused the object of another bridge: {refused}"));
+        hostile.expect(&format!("there refuses it: {answer}"));
     }
     assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // no object was created
 }
@@ -257,5 +255,32 @@ fn a_role_that_a_process_has_already_is_named() {
     ours.expect("EBUSY");
 }
 
+/// Creates the object of the other machine.
+type Create<'a> = &'a (dyn Fn() + Sync);
+
 /// A change of the description that a hostile program offers.
 type Change = fn(&mut Description);
+
+/// How the bridge that subscribes says it, and what it answers.
+const CHANGES: [(&str, &str, Change); 4] = [
+    (
+        "the byte order differs: \"little-endian\" here, \"big-endian\" there",
+        "the byte order differs: \"big-endian\" here, \"little-endian\" there",
+        |what| what.order = 2,
+    ),
+    (
+        "the width of a pointer differs: 64 here, 32 there",
+        "the width of a pointer differs: 32 here, 64 there",
+        |what| what.width = 32,
+    ),
+    (
+        "the fingerprint of the layout differs",
+        "the fingerprint of the layout differs",
+        |what| what.fingerprint ^= 1,
+    ),
+    (
+        "it takes 1099511627776 bytes, and --max-size allows 67108864",
+        "it takes 1099511627776 bytes, and --max-size allows 67108864",
+        |what| what.size = 1 << 40,
+    ),
+];

@@ -1,0 +1,320 @@
+//! The thread that takes messages from the object, and sends them.
+
+use super::{
+    Shared,
+    buffer::{Buffer, Pool},
+    peers::Peers,
+    source::{Source, Taken},
+    window::Window,
+};
+use crate::{
+    Failure, HEARTBEAT, TICK,
+    description::{Description, Kind},
+    is_removed, lock,
+    network::{Channel, Network},
+    options::{Options, WhenFull},
+    wire::{Header, ROOM, What},
+};
+use bytes::Bytes;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+use tracing::{debug, info, warn};
+
+/// The state of the thread.
+pub struct Carrier {
+    shared: Arc<Shared>,
+    channel: Channel,
+    network: Network,
+    window: Window,
+    pool: Pool,
+    buffer: Option<Buffer>,
+    round: u64,
+    /// How many objects this bridge has opened under the name.
+    opened: u64,
+    /// When the next offer is due.
+    heartbeat: Instant,
+    options: Options,
+}
+
+impl Carrier {
+    /// Returns the state of a thread that publishes an object.
+    pub fn new(
+        shared: Arc<Shared>,
+        channel: Channel,
+        network: &Network,
+        options: &Options,
+    ) -> Carrier {
+        Carrier {
+            shared,
+            channel,
+            network: network.clone(),
+            window: Window::default(),
+            pool: Pool::default(),
+            buffer: None,
+            round: 0,
+            opened: 0,
+            heartbeat: Instant::now(),
+            options: options.clone(),
+        }
+    }
+
+    /// Publishes until the stop. Returns whether all messages that were taken are delivered.
+    pub fn run(&mut self) -> bool {
+        while !self.is_stopped() {
+            if let Err(Failure(why)) = self.publish_object() {
+                self.shared.refusals.failure(&why);
+                self.shared.refusals.log_repeated(Instant::now());
+                self.pause(Duration::from_secs(1));
+            }
+        }
+        self.window.packets() == 0
+    }
+
+    fn is_stopped(&self) -> bool {
+        // Relaxed: no other data depends on the flag.
+        self.shared.stop.load(Relaxed)
+    }
+
+    fn pause(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.is_stopped() && Instant::now() < end {
+            thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Publishes an object until the stop, or until its segment is removed.
+    fn publish_object(&mut self) -> Result<(), Failure> {
+        let Some(what) = Description::of(&self.shared.name)? else {
+            self.pause(TICK * 2);
+            return Ok(());
+        };
+        let mut source = Source::open(&self.shared.name, &what, self.opened)?;
+        self.opened += 1;
+        info!(object = self.shared.name, kind = %what.kind, "publishing");
+        lock(&self.shared.peers)
+            .get_or_insert_with(|| Peers::new(what.kind.is_for_one(), self.options.peer_timeout));
+        while !self.is_stopped() {
+            if self.heartbeat <= Instant::now() {
+                self.offer(&what);
+                self.look_after_peers(&what, &source);
+                if is_removed(&source.segment) {
+                    info!(
+                        object = self.shared.name,
+                        "the object was removed; waiting for a new one"
+                    );
+                    return Ok(());
+                }
+            }
+            let has_peers = self.read_peers();
+            source.set_wanted(has_peers)?;
+            if self.shared.has_new_peer.swap(false, Relaxed) {
+                source.repeat_newest();
+                self.offer(&what);
+            }
+            if has_peers && self.has_room(&what) {
+                self.carry(&mut source)?;
+            } else if self.options.when_full == WhenFull::Shed
+                && !what.is_lossy()
+                && source.is_crowded()
+            {
+                self.shed(&mut source)?;
+            } else {
+                self.wait_for_peers();
+            }
+        }
+        drop(source); // the next bridge can take the role while this one drains
+        self.drain(&what);
+        Ok(())
+    }
+
+    /// Forgets the packets that all subscribing bridges have delivered, and sends again those that they lack. Returns
+    /// whether there are any such bridges.
+    fn read_peers(&mut self) -> bool {
+        let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
+            Some(peers) => {
+                peers.has_news = false;
+                let lacking = peers.take_lacking(self.round);
+                (peers.delivered(), lacking, !peers.is_empty())
+            }
+            None => (None, None, false),
+        };
+        if let Some(delivered) = delivered {
+            self.window.forget(delivered);
+        }
+        if let Some(number) = lacking {
+            self.send_again(number);
+        }
+        has_peers
+    }
+
+    fn send_again(&mut self, number: u64) {
+        self.round += 1;
+        let packets: Vec<Bytes> = self
+            .window
+            .from(number)
+            .map(|sent| sent.packet.clone())
+            .collect();
+        debug!(
+            object = self.shared.name,
+            number,
+            packets = packets.len(),
+            "sending again"
+        );
+        self.shared
+            .counters
+            .resent
+            .fetch_add(packets.len() as u64, Relaxed);
+        for packet in packets {
+            self.channel.put(packet);
+        }
+        self.heartbeat = Instant::now();
+    }
+
+    fn has_room(&self, what: &Description) -> bool {
+        match what.kind {
+            // At most two values are under way, so that the newest one follows soon.
+            Kind::Latest => self.window.next() - self.window.base() < 2,
+            _ => self.window.bytes() + ROOM <= self.options.window.max(2 * ROOM),
+        }
+    }
+
+    /// Waits for messages, and sends those that are ready as one packet.
+    fn carry(&mut self, source: &mut Source) -> Result<(), Failure> {
+        let pool = &self.pool;
+        let mut buffer = self.buffer.take().unwrap_or_else(|| pool.take());
+        let until_heartbeat = self.heartbeat.saturating_duration_since(Instant::now());
+        let mut header = Header::new(What::Messages, self.network.instance);
+        header.number = self.window.next();
+        header.round = self.round;
+        let counters = &self.shared.counters;
+        match source.take(&mut buffer, until_heartbeat.min(TICK))? {
+            Taken::Nothing => self.buffer = Some(buffer),
+            Taken::Messages(count) => {
+                header.other = count as u64;
+                let lengths = &source.lengths[..count];
+                counters.add_messages(count, lengths.iter().sum());
+                let packet = buffer.messages(&header, lengths);
+                self.shared
+                    .next
+                    .store(header.number + header.other, Relaxed);
+                self.window.push(header.other, packet.clone());
+                self.channel.put(packet);
+            }
+            Taken::Long => {
+                counters.add_messages(1, source.long.len());
+                self.shared.next.store(header.number + 1, Relaxed);
+                self.send_long(header, &source.long);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message in parts.
+    fn send_long(&mut self, mut header: Header, message: &[u8]) {
+        header.what = What::Part;
+        header.third = message.len() as u64;
+        for part in message.chunks(ROOM) {
+            let packet = self.pool.take().part(&header, part);
+            header.other += part.len() as u64;
+            if header.other == header.third {
+                self.window.push(1, packet.clone());
+            } else {
+                self.window.push_part(1, packet.clone());
+            }
+            self.channel.put(packet);
+        }
+    }
+
+    /// Takes the messages that are ready, and drops and counts them.
+    fn shed(&mut self, source: &mut Source) -> Result<(), Failure> {
+        let mut buffer = self.pool.take();
+        let count = match source.take(&mut buffer, TICK)? {
+            Taken::Nothing => 0,
+            Taken::Messages(count) => count as u64,
+            Taken::Long => 1,
+        };
+        self.shared.counters.shed.fetch_add(count, Relaxed);
+        Ok(())
+    }
+
+    /// Waits for a packet of a bridge, at most for a tick. Returns at once if one has arrived since `read_peers`.
+    fn wait_for_peers(&self) {
+        let peers = lock(&self.shared.peers);
+        let has_none =
+            |peers: &mut Option<Peers>| peers.as_ref().is_none_or(|peers| !peers.has_news);
+        // The result is the lock, which is released here.
+        let _ = self.shared.news.wait_timeout_while(peers, TICK, has_none);
+    }
+
+    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
+    fn offer(&mut self, what: &Description) {
+        self.heartbeat = Instant::now() + HEARTBEAT;
+        let mut header = Header::new(What::Offer, self.network.instance);
+        (header.number, header.other) = (self.window.next(), self.window.base());
+        // What the other side may leave unacknowledged.
+        header.third = self.options.window.max(2 * ROOM) as u64;
+        header.round = self.round;
+        let mut body = Vec::new();
+        what.write(&mut body);
+        body.extend(self.network.host.as_bytes());
+        self.channel.put(header.with_body(&body).into());
+        for (instance, why) in std::mem::take(&mut *lock(&self.shared.refused)) {
+            let mut header = Header::new(What::Refusal, self.network.instance);
+            header.third = instance;
+            self.channel.put(header.with_body(why.as_bytes()).into());
+        }
+    }
+
+    /// Drops the bridges that were silent for too long, and updates the counters.
+    fn look_after_peers(&mut self, what: &Description, source: &Source) {
+        let counters = &self.shared.counters;
+        self.shared.refusals.log_repeated(Instant::now());
+        if let Some(peers) = lock(&self.shared.peers).as_mut() {
+            for name in peers.expire(Instant::now()) {
+                warn!(
+                    object = self.shared.name,
+                    peer = name,
+                    "dropped a bridge that was silent"
+                );
+            }
+            counters.peers.store(peers.len() as u64, Relaxed);
+            if peers.is_empty() && !what.kind.is_for_one() {
+                self.window.forget(u64::MAX); // no bridge subscribes
+            }
+        }
+        counters.lost.store(source.lost(), Relaxed);
+        counters
+            .lag
+            .store(self.window.next() - self.window.base(), Relaxed);
+        let waiting = self.window.bytes() + source.used();
+        counters.waiting_bytes.store(waiting as u64, Relaxed);
+    }
+
+    /// Waits until all messages that were taken are delivered, at most for the time that the options allow, and sends
+    /// a goodbye.
+    fn drain(&mut self, what: &Description) {
+        let end = Instant::now() + self.options.drain;
+        while self.window.packets() > 0 && Instant::now() < end {
+            if self.heartbeat <= Instant::now() {
+                self.offer(what);
+            }
+            let has_peers = self.read_peers();
+            if !has_peers && !what.kind.is_for_one() {
+                self.window.forget(u64::MAX);
+            }
+            self.wait_for_peers();
+        }
+        let undelivered = self.window.next() - self.window.base();
+        if undelivered > 0 {
+            warn!(
+                object = self.shared.name,
+                undelivered, "ending with undelivered messages"
+            );
+        }
+        let goodbye = Header::new(What::Goodbye, self.network.instance);
+        self.channel.put(goodbye.with_body(&[]).into());
+    }
+}
