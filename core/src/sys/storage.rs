@@ -214,7 +214,7 @@ pub fn unlink(path: &CStr) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0) }).map(drop)
 }
 
-/// Renames a file. Returns `EEXIST` if the new name exists.
+/// Renames a file. Returns `EEXIST` if the new name exists. On some file systems, it has both names for a moment.
 pub fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
     // SAFETY: the paths are C strings.
     let renamed = check(unsafe {
@@ -244,7 +244,11 @@ pub fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
             0,
         )
     })?;
-    unlink(from)
+    match unlink(from) {
+        // Another process has found both names, and removed this one.
+        Err(Errno(libc::ENOENT)) => Ok(()),
+        unlinked => unlinked,
+    }
 }
 
 /// Returns whether the effective user may do this (`W_OK`, `X_OK`, …) with a file.
