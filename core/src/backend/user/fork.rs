@@ -232,13 +232,14 @@ unsafe extern "C" fn in_parent() {
 }
 
 unsafe extern "C" fn in_child() {
+    let errno = Errno::last();
     if !is_prepared() {
         if mark::exists() {
             mark::begin_anew();
         }
+        errno.set();
         return;
     }
-    let errno = Errno::last();
     FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     own.pid = Pid::NONE;
@@ -279,8 +280,8 @@ fn leave_table(own: &mut Own) {
     holding::let_go(core::mem::take(&mut own.slot_page));
     let base = PUBLIC.base.load(Relaxed) as *mut c_void;
     if !base.is_null() {
-        // SAFETY: the child has one thread, which does not use the table now.
-        let _ = unsafe { sys::map_nothing(base, TOTAL) };
+        // SAFETY: other threads that this child may have started only look segments up there; in zeroes, they find none.
+        let _ = unsafe { sys::map_zeroes(base, TOTAL) };
     }
 }
 

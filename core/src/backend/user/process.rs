@@ -107,8 +107,9 @@ pub(super) struct Own {
 impl Own {
     /// Blocks all signals of this thread, and waits for the lock.
     pub(super) fn lock() -> Own {
-        super::mark::watch();
         let mask = sys::block_signals();
+        // After that: a signal handler may make a child that runs no handlers.
+        super::mark::watch();
         acquire(&PROCESS.lock);
         Own { mask }
     }
@@ -139,7 +140,7 @@ impl Own {
     /// so its value does not count.
     pub(super) fn seize() -> Own {
         let mask = sys::block_signals();
-        // Relaxed: any other thread of the child waits in `fork::begin_as_orphan`.
+        // Relaxed: any other thread of the child waits in `mark::begin_anew`.
         PROCESS.lock.store(1, Relaxed);
         Own { mask }
     }
