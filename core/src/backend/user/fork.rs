@@ -298,8 +298,8 @@ fn take_over_attachments(own: &mut Own) {
             place += 1;
             continue;
         }
-        if !sys::is_mapped(to, len) {
-            // The parent has excluded it from its children (MADV_DONTFORK).
+        if !sys::is_mapped(to, len) && sys::is_free(to, len) {
+            // The parent has excluded it from its children (MADV_DONTFORK), and not only unmapped a part of it.
             let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
             if let Some(record) = record {
                 // It is no death that another process would note.
@@ -312,7 +312,8 @@ fn take_over_attachments(own: &mut Own) {
         attachment.number = attachment.spare_number;
         attachment.record = attachment.spare_record;
         attachment.is_shared = false;
-        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
+        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file, and nothing
+        // where the parent has unmapped a part. (What other attachments have there, they get back after this one.)
         let is_moved = !is_apart
             && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();
         // A page that was not moved stays, and holds the lock.
