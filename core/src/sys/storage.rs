@@ -196,8 +196,16 @@ impl Descriptor {
     }
 
     /// Returns its number.
-    pub(super) fn number(&self) -> c_int {
+    pub fn number(&self) -> c_int {
         self.0 as c_int
+    }
+
+    /// Closes the copy of a descriptor that this child has inherited, unless another file has its number.
+    pub fn close_copy(number: c_int, file: FileId) {
+        let mut copy = Descriptor(number.into());
+        if copy.id() != Ok(file) {
+            copy.0 = -1;
+        }
     }
 }
 

@@ -243,6 +243,7 @@ unsafe extern "C" fn in_child() {
     FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     own.pid = Pid::NONE;
+    own.unfinished.close_all();
     take_over_table(&mut own);
     take_over_attachments(&mut own);
     mark::set();
@@ -334,6 +335,7 @@ pub(super) fn forget_parent() {
     // Another thread of the parent may have been in the middle of a fork.
     FORKER.store(0, Relaxed);
     own.mask_of_fork = None;
+    own.unfinished.close_all();
     holding::let_go(core::mem::take(&mut own.spare_table));
     leave_table(&mut own);
     for attachment in own.attachments.list() {

@@ -5,7 +5,7 @@
 
 use super::{
     attachments::Attachments, directory::Access, holding::Holding, layout::Pid, limits::Limits,
-    path::FilePath,
+    path::FilePath, unfinished::Unfinished,
 };
 use crate::sys::{self, FileId, SignalMask, futex};
 use core::{
@@ -58,6 +58,7 @@ pub(super) struct Private {
     pub pid: Pid,
     pub limits: Limits,
     pub attachments: Attachments,
+    pub unfinished: Unfinished,
     /// During a fork: the signal mask that the forking thread had before.
     pub mask_of_fork: Option<SignalMask>,
     /// During a fork: the address of a page that holds the lock of the child's slot, and that slot with its
@@ -93,6 +94,7 @@ static PROCESS: Process = Process {
         pid: Pid::NONE,
         limits: Limits::DEFAULT,
         attachments: Attachments::EMPTY,
+        unfinished: Unfinished::NONE,
         mask_of_fork: None,
         spare_table: 0,
         spare_slot: (0, 0),
