@@ -23,6 +23,7 @@ tasks! {
     a_thousand_attachments_of_a_segment_are_inherited
     a_death_is_noticed_by_the_attach_that_follows_a_fork
     an_attachment_inside_another_outlives_it
+    a_child_has_no_descriptor_of_what_another_thread_creates
     ;
     count_and_wait
 }
@@ -332,6 +333,28 @@ fn threads_of_a_child_made_by_clone_start_over_once() {
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
     }
+}
+
+fn has_a_segments_file_open() -> bool {
+    (0..100).any(|number| {
+        let path = std::fs::read_link(format!("/proc/self/fd/{number}"));
+        path.is_ok_and(|path| path.to_string_lossy().contains("/s."))
+    })
+}
+
+fn a_child_has_no_descriptor_of_what_another_thread_creates() {
+    // Reserving the space takes most of the time.
+    let creating = thread::spawn(|| {
+        for _ in 0..30 {
+            backend::remove(private(16 << 20)).unwrap();
+        }
+    });
+    while !creating.is_finished() {
+        let child = crate::support::fork_child(|| i32::from(has_a_segments_file_open()));
+        wait_for(child);
+    }
+    creating.join().unwrap();
+    assert!(!has_a_segments_file_open());
 }
 
 fn a_thousand_attachments_of_a_segment_are_inherited() {

@@ -89,6 +89,19 @@ fn a_directory_of_another_user_is_refused() {
 }
 
 #[test]
+fn a_table_that_still_has_its_makers_name_loses_that_name() {
+    let test = Namespace::new();
+    let directory = test.path().join("d");
+    assert_eq!(result_in(&test, &directory), 0);
+    // SAFETY: takes nothing, and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    let old = directory.join(format!("new.{user}"));
+    fs::hard_link(directory.join("table"), old).unwrap();
+    assert_eq!(result_in(&test, &directory), 0);
+    assert_eq!(files(&directory), ["s.0", "table"]);
+}
+
+#[test]
 fn a_table_of_the_wrong_kind_or_size_is_refused() {
     let test = Namespace::new();
     let directory = test.path().join("d");

@@ -16,6 +16,7 @@ tasks! {
     an_attachment_without_access_is_found_and_detached
     parts_are_detached_where_others_end_behind_it
     what_is_free_behind_an_attachment_stays_free
+    a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -152,4 +153,23 @@ fn parts_are_detached_where_others_end_behind_it() {
     // SAFETY: it is mapped, or the test ends here.
     assert_eq!(unsafe { behind.read() }, 5);
     assert!(is_mapped(behind.wrapping_add(3 * 4096)));
+}
+
+fn a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped() {
+    let id = private(3 * 4096);
+    let memory = attach(id);
+    // SAFETY: this page of the segment is not used before the child has it again.
+    unsafe { libc::munmap(memory.wrapping_add(4096).cast(), 4096) };
+    let child = fork_child(|| {
+        // SAFETY: the child has the whole segment.
+        unsafe { memory.wrapping_add(4096).write(7) };
+        assert_eq!(nattch(id), 2);
+        detach(memory);
+        assert!(!is_mapped(memory.wrapping_add(2 * 4096)));
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(nattch(id), 0);
 }

@@ -1,13 +1,17 @@
 //! The choice of the backend, also under seccomp filters that forbid System V shared memory.
 
 use crate::namespace::*;
-use shmkey_core::backend::{self, Backend};
+use shmkey_core::{
+    backend::{self, Backend},
+    sys::{Probe, probe_in_child},
+};
 
 tasks! {
     a_filter_that_answers_enosys_selects_the_user_backend
     a_filter_that_answers_eperm_selects_the_user_backend
     a_filter_that_kills_selects_the_user_backend
     a_filter_that_forbids_nothing_selects_the_kernel
+    a_signal_for_all_processes_does_not_reach_the_child_that_probes
     another_choice_comes_too_late
     ;
     say_the_choice
@@ -87,6 +91,36 @@ fn a_filter_that_kills_selects_the_user_backend() {
 
 fn a_filter_that_forbids_nothing_selects_the_kernel() {
     choose_under(libc::SECCOMP_RET_ALLOW, Backend::Kernel);
+}
+
+static PROGRAM: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+
+extern "C" fn end_any_child(_: i32) {
+    // SAFETY: a system call, and the end of a process; both are safe in a signal handler.
+    unsafe {
+        if libc::getpid() != PROGRAM.load(std::sync::atomic::Ordering::Relaxed) {
+            libc::_exit(0);
+        }
+    }
+}
+
+fn a_signal_for_all_processes_does_not_reach_the_child_that_probes() {
+    PROGRAM.store(process_id(), std::sync::atomic::Ordering::Relaxed);
+    let handler: extern "C" fn(i32) = end_any_child;
+    // SAFETY: the handler makes only calls that are safe in a signal handler. The group has no other process.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::signal(libc::SIGUSR1, handler as usize);
+    }
+    forbid(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
+    let signalling = std::thread::spawn(|| {
+        // SAFETY: the handler of each process in this group was installed above.
+        (0..20_000).for_each(|_| assert_eq!(unsafe { libc::kill(0, libc::SIGUSR1) }, 0));
+    });
+    while !signalling.is_finished() {
+        assert_eq!(probe_in_child(), Probe::Refuses);
+    }
+    signalling.join().unwrap();
 }
 
 fn another_choice_comes_too_late() {

@@ -113,22 +113,72 @@ pub fn is_one_mapping(address: usize, len: usize) -> bool {
     }
 }
 
-/// Maps address space that cannot be accessed, in place of what is mapped there.
+/// Returns whether nothing is mapped in a range. False also if that is unknown.
+#[expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the kernel checks the address"
+)]
+pub fn is_free(address: *mut c_void, len: usize) -> bool {
+    let nothing = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: MAP_FIXED_NOREPLACE replaces nothing.
+    let mapped = check(unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            address,
+            len,
+            libc::PROT_NONE,
+            nothing | libc::MAP_FIXED_NOREPLACE,
+            -1,
+            0 as libc::c_long,
+        )
+    });
+    let Ok(start) = mapped else {
+        return false;
+    };
+    // SAFETY: the mapping was made above, and no other code knows of it.
+    unsafe { super::release(start as *mut c_void, len) };
+    // Linux before 4.17 takes the flag for a hint.
+    start as usize == address as usize
+}
+
+/// Maps memory that reads as zeroes and cannot be written, in place of what is mapped there.
 ///
 /// # Safety
-/// What is replaced must not be in use.
-pub unsafe fn map_nothing(address: *mut c_void, len: usize) -> Result<(), Errno> {
+/// What is replaced must not be in use, except by code that only reads it and accepts zeroes.
+pub unsafe fn map_zeroes(address: *mut c_void, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     check(unsafe {
         libc::syscall(
             libc::SYS_mmap,
             address,
             len,
-            libc::PROT_NONE,
+            libc::PROT_READ,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
             -1,
             0 as libc::c_long,
         )
     })
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::release;
+
+    #[test]
+    fn a_range_is_free_except_while_zeroes_are_in_it() {
+        // Neither the kernel nor libc uses these addresses by itself.
+        let start: *mut c_void = core::ptr::without_provenance_mut(0x1100_0000_0000);
+        let (middle, len) = (start.wrapping_byte_add(page_size()), 3 * page_size());
+        assert!(is_free(start, len));
+        // SAFETY: nothing is replaced, and no other code knows of the mapping.
+        unsafe {
+            map_zeroes(middle, page_size()).unwrap();
+            assert_eq!(middle.cast::<u8>().read_volatile(), 0);
+            assert!(!is_free(start, len));
+            release(middle, page_size());
+        }
+        assert!(is_free(start, len));
+    }
 }

@@ -46,7 +46,9 @@ pub use machine::{
     huge_pages, locked_limit, lowest_address, mappings_limit, memory, pending_for_thread,
     user_name,
 };
-pub use mapping::{Place, is_one_mapping, map_file, map_nothing, map_untouchable, move_mapping};
+pub use mapping::{
+    Place, is_free, is_one_mapping, map_file, map_untouchable, map_zeroes, move_mapping,
+};
 pub use maps::{
     Mapping, attached_at, attached_in, find_attachment, for_each_attachment, for_each_part,
     mappings_in, name_segment_files,

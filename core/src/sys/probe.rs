@@ -4,6 +4,7 @@ use super::{
     Errno,
     errno::check,
     shm::{shmat, shmctl, shmdt, shmget},
+    signals::{block_signals, restore_signals},
 };
 use core::{ffi::c_int, mem::MaybeUninit, ptr};
 
@@ -42,10 +43,16 @@ pub fn probe_here() -> Probe {
 /// dies of a signal that dumps core, as `SIGSYS` does.
 pub fn probe_in_child() -> Probe {
     let no_flags = 0 as libc::c_ulong;
+    // The child keeps them blocked: a signal for the whole process group must not run the program's handler there. A
+    // filter's SIGSYS kills it all the same.
+    let mask = block_signals();
     // SAFETY: without flags and a stack, the child runs on a copy of this memory.
     let child = check(unsafe { libc::syscall(libc::SYS_clone, no_flags, 0, 0, 0, 0) });
+    if child == Ok(0) {
+        in_child();
+    }
+    restore_signals(mask);
     match child {
-        Ok(0) => in_child(),
         Ok(child) => reap(child as c_int),
         // What cannot be probed is not used. (Under qemu, which makes no child without an exit signal, this is so.)
         Err(_) => Probe::Refuses,
@@ -61,7 +68,6 @@ fn in_child() -> ! {
         rlim_cur: 1,
         rlim_max: 1,
     };
-    let none: u64 = 0;
     // SAFETY: these change this process alone, which has no other thread; the pointers are valid.
     unsafe {
         libc::syscall(
@@ -75,13 +81,6 @@ fn in_child() -> ! {
             libc::SYS_rt_sigaction,
             libc::SIGSYS,
             DEFAULT.as_ptr(),
-            ptr::null_mut::<u64>(),
-            size_of::<u64>(),
-        );
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const none,
             ptr::null_mut::<u64>(),
             size_of::<u64>(),
         );

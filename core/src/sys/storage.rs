@@ -70,7 +70,7 @@ impl Facts {
 
 impl Descriptor {
     /// Opens a file, with flags of `open(2)`. Follows no symbolic link, waits for no other process, and gets no
-    /// terminal.
+    /// terminal and no number of a standard stream.
     pub fn open_file(path: &CStr, flags: c_int, mode: u32) -> Result<Descriptor, Errno> {
         let safe = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
         // SAFETY: the path is a C string.
@@ -83,7 +83,18 @@ impl Descriptor {
                 mode,
             )
         })
-        .map(Descriptor)
+        .map(|number| Descriptor(number).above_streams())
+    }
+
+    /// Returns it with a number above those of the standard streams, if one is free. Where a program has closed these, its
+    /// other threads may still write to them, and would write into this file.
+    fn above_streams(self) -> Descriptor {
+        if self.0 > 2 {
+            return self;
+        }
+        // SAFETY: integers only.
+        check(unsafe { libc::syscall(libc::SYS_fcntl, self.0, libc::F_DUPFD_CLOEXEC, 3) })
+            .map_or(self, Descriptor)
     }
 
     /// Returns the facts of the open file.
@@ -185,8 +196,16 @@ impl Descriptor {
     }
 
     /// Returns its number.
-    pub(super) fn number(&self) -> c_int {
+    pub fn number(&self) -> c_int {
         self.0 as c_int
+    }
+
+    /// Closes the copy of a descriptor that this child has inherited, unless another file has its number.
+    pub fn close_copy(number: c_int, file: FileId) {
+        let mut copy = Descriptor(number.into());
+        if copy.id() != Ok(file) {
+            copy.0 = -1;
+        }
     }
 }
 
@@ -203,7 +222,7 @@ pub fn unlink(path: &CStr) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0) }).map(drop)
 }
 
-/// Renames a file. Returns `EEXIST` if the new name exists.
+/// Renames a file. Returns `EEXIST` if the new name exists. On some file systems, it has both names for a moment.
 pub fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
     // SAFETY: the paths are C strings.
     let renamed = check(unsafe {
@@ -233,7 +252,11 @@ pub fn rename_new(from: &CStr, to: &CStr) -> Result<(), Errno> {
             0,
         )
     })?;
-    unlink(from)
+    match unlink(from) {
+        // Another process has found both names, and removed this one.
+        Err(Errno(libc::ENOENT)) => Ok(()),
+        unlinked => unlinked,
+    }
 }
 
 /// Returns whether the effective user may do this (`W_OK`, `X_OK`, …) with a file.
@@ -279,4 +302,28 @@ fn limit_of(resource: c_int) -> u64 {
     // SAFETY: there is room for one limit.
     unsafe { libc::syscall(libc::SYS_getrlimit, resource, &raw mut limit) };
     limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_no_number_of_a_standard_stream() {
+        // SAFETY: the child makes system calls only, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above; the path is a C string.
+            unsafe {
+                libc::close(0);
+                let file = Descriptor::open_file(c"/dev/null", libc::O_RDWR, 0);
+                let next = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY);
+                libc::_exit(i32::from(file.is_err() || next != 0));
+            }
+        }
+        let mut status = -1;
+        // SAFETY: the child is this process's own, and there is room for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
 }

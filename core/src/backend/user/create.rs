@@ -1,8 +1,8 @@
 //! `shmget(2)`: finding a segment by its key, and creating one.
 //!
 //! A segment is created in three steps, so that other processes do not wait while the space of a large one is
-//! reserved. First, under the table's lock, it gets an id and counts as being created. Then, without the lock, its
-//! file is made. Last, under the lock again, it gets its key. If the process dies before that, its slot shows its
+//! reserved. First, under the table's lock, it gets an id and a file, and counts as being created. Then, without the
+//! lock, its space is reserved. Last, under the lock again, it gets its key. If the process dies before that, its slot shows its
 //! death, and another process removes the unfinished segment. If another process creates a segment with the same key
 //! in between, this one is discarded.
 
@@ -15,7 +15,7 @@ use super::{
     space,
     table::Table,
 };
-use crate::sys::{self, Capability, Descriptor, Errno};
+use crate::sys::{self, Capability, Descriptor, Errno, FileId};
 use core::{ffi::c_int, sync::atomic::Ordering::Relaxed};
 
 /// How many pending entries each creation checks.
@@ -84,11 +84,10 @@ impl Request {
         self.check(&mut session)?;
         let (index, entry) = self.claim(&mut session)?;
         let id = entry.id.load(Relaxed);
-        let maker = Maker::of(&session, id);
-        let own = session.into_own();
-        drop(own);
-        let made = maker.and_then(|maker| maker.make(self));
-        let mut session = Session::begin(false)?;
+        let (made, place) = self.make(session, id);
+        let forget = |_: &Errno| process::Own::lock().unfinished.remove(place);
+        let mut session = Session::begin(false).inspect_err(forget)?;
+        session.unfinished.remove(place);
         // The table may have been replaced or corrupted in between.
         let entry = session.table.entry(index);
         let entry = entry.filter(|entry| entry.is(CREATING) && entry.id.load(Relaxed) == id);
@@ -205,45 +204,41 @@ impl Request {
         table.add_pending(place.0, entry);
         Ok((place.0, entry))
     }
-}
 
-/// What the second step needs, without the lock.
-struct Maker {
-    path: super::path::FilePath,
-    is_shared: bool,
-}
+    /// Makes the segment's file, and reserves its space without the locks. Returns its inode number, and the file's place
+    /// in `unfinished`.
+    fn make(&self, mut session: Session, id: c_int) -> (Result<u64, Errno>, Option<usize>) {
+        let opened = self.open(&session, id);
+        let (file, file_id) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => return (Err(errno), None),
+        };
+        let place = session.unfinished.add(&file, file_id);
+        drop(session);
+        let len = pages(self.size) * sys::page_size() as u64;
+        let reserved = space::reserve(&file, 0, len);
+        (reserved.map(|()| file_id.inode), place)
+    }
 
-impl Maker {
-    fn of(session: &Session, id: c_int) -> Result<Maker, Errno> {
+    /// Makes the segment's file.
+    fn open(&self, session: &Session, id: c_int) -> Result<(Descriptor, FileId), Errno> {
         let directory = session.directory.as_ref().ok_or(Errno(libc::ENOENT))?;
-        Ok(Maker {
-            path: directory.file(format_args!("s.{id}")),
-            is_shared: session.access.is_shared,
-        })
-    }
-
-    /// Makes the segment's file, and reserves its space. Returns its inode number.
-    fn make(&self, request: &Request) -> Result<u64, Errno> {
-        let file = self.create()?;
-        // In a private directory, the file keeps the mode 0600: the segment's mode is in the table, and the owner
-        // must always be able to count the attachments.
-        if self.is_shared {
-            file.set_mode(file_mode(request.flags as u32))?;
-        }
-        let page = sys::page_size() as u64;
-        space::reserve(&file, 0, pages(request.size) * page)?;
-        file.facts().map(|facts| facts.id.inode)
-    }
-
-    fn create(&self) -> Result<Descriptor, Errno> {
+        let path = directory.file(format_args!("s.{id}"));
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        match Descriptor::open_file(self.path.as_c_str(), flags, 0o600) {
+        let file = match Descriptor::open_file(path.as_c_str(), flags, 0o600) {
             // A file of an earlier table in this directory.
             Err(Errno(libc::EEXIST)) => {
-                sys::unlink(self.path.as_c_str())?;
-                Descriptor::open_file(self.path.as_c_str(), flags, 0o600)
+                sys::unlink(path.as_c_str())?;
+                Descriptor::open_file(path.as_c_str(), flags, 0o600)
             }
             file => file,
+        }?;
+        // In a private directory, the file keeps the mode 0600: the segment's mode is in the table, and the owner
+        // must always be able to count the attachments.
+        if session.access.is_shared {
+            file.set_mode(file_mode(self.flags as u32))?;
         }
+        let id = file.id()?;
+        Ok((file, id))
     }
 }

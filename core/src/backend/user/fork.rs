@@ -232,16 +232,18 @@ unsafe extern "C" fn in_parent() {
 }
 
 unsafe extern "C" fn in_child() {
+    let errno = Errno::last();
     if !is_prepared() {
         if mark::exists() {
             mark::begin_anew();
         }
+        errno.set();
         return;
     }
-    let errno = Errno::last();
     FORKER.store(0, Relaxed);
     let mut own = Own::after_fork();
     own.pid = Pid::NONE;
+    own.unfinished.close_all();
     take_over_table(&mut own);
     take_over_attachments(&mut own);
     mark::set();
@@ -279,8 +281,8 @@ fn leave_table(own: &mut Own) {
     holding::let_go(core::mem::take(&mut own.slot_page));
     let base = PUBLIC.base.load(Relaxed) as *mut c_void;
     if !base.is_null() {
-        // SAFETY: the child has one thread, which does not use the table now.
-        let _ = unsafe { sys::map_nothing(base, TOTAL) };
+        // SAFETY: other threads that this child may have started only look segments up there; in zeroes, they find none.
+        let _ = unsafe { sys::map_zeroes(base, TOTAL) };
     }
 }
 
@@ -297,8 +299,8 @@ fn take_over_attachments(own: &mut Own) {
             place += 1;
             continue;
         }
-        if !sys::is_mapped(to, len) {
-            // The parent has excluded it from its children (MADV_DONTFORK).
+        if !sys::is_mapped(to, len) && sys::is_free(to, len) {
+            // The parent has excluded it from its children (MADV_DONTFORK), and not only unmapped a part of it.
             let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
             if let Some(record) = record {
                 // It is no death that another process would note.
@@ -311,7 +313,8 @@ fn take_over_attachments(own: &mut Own) {
         attachment.number = attachment.spare_number;
         attachment.record = attachment.spare_record;
         attachment.is_shared = false;
-        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file.
+        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file, and nothing
+        // where the parent has unmapped a part. (What other attachments have there, they get back after this one.)
         let is_moved = !is_apart
             && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();
         // A page that was not moved stays, and holds the lock.
@@ -332,6 +335,7 @@ pub(super) fn forget_parent() {
     // Another thread of the parent may have been in the middle of a fork.
     FORKER.store(0, Relaxed);
     own.mask_of_fork = None;
+    own.unfinished.close_all();
     holding::let_go(core::mem::take(&mut own.spare_table));
     leave_table(&mut own);
     for attachment in own.attachments.list() {

@@ -34,7 +34,7 @@
 //! | `pending` | segments that may have to be destroyed |
 //! | `lock`, `repair` | the table's lock; rebuilding the table after its holder died |
 //! | `holding` | which file is locked, and which mapping holds the lock; overlayfs |
-//! | `fork`, `mark` | children; those that ran no handlers |
+//! | `fork`, `mark`, `unfinished` | children; those that ran no handlers; descriptors that they inherit |
 //!
 //! # Hostile files
 //!
@@ -99,6 +99,7 @@ mod rights;
 mod session;
 mod space;
 mod table;
+mod unfinished;
 
 pub use directory::directory;
 pub use path::FilePath;

@@ -148,7 +148,11 @@ fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
     loop {
         match Descriptor::open_file(path.as_c_str(), libc::O_RDWR, 0) {
             Ok(file) => {
-                let facts = file.facts()?;
+                let mut facts = file.facts()?;
+                if facts.links == 2 {
+                    drop_old_name(directory, &facts);
+                    facts = file.facts()?;
+                }
                 return check(own, &facts).map(|()| (file, facts));
             }
             Err(Errno(libc::ENOENT)) => {}
@@ -164,6 +168,21 @@ fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// Removes the name that a table had before it was complete, if it still has it: where `sys::rename_new` takes two steps,
+/// its maker may have died between them.
+fn drop_old_name(directory: &FilePath, table: &Facts) {
+    let new = path_of_new(directory, table.user);
+    if Facts::of(new.as_c_str()).is_ok_and(|facts| facts.id == table.id) {
+        // If that fails, the table still has two names, and is refused.
+        let _ = sys::unlink(new.as_c_str());
+    }
+}
+
+/// Returns the path of a table that a user makes.
+fn path_of_new(directory: &FilePath, user: u32) -> FilePath {
+    directory.file(format_args!("new.{user}"))
 }
 
 /// Returns `EACCES` for a file that this user must not trust, and `EINVAL` for one of another format.
@@ -183,7 +202,7 @@ fn check(own: &Own, facts: &Facts) -> Result<(), Errno> {
 /// maker is live. The next process of that user takes over the file of a dead maker. Returns `EAGAIN` while another
 /// process makes the table, and `EEXIST` if it has just made it.
 fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
-    let new = directory.file(format_args!("new.{}", sys::effective_user()));
+    let new = path_of_new(directory, sys::effective_user());
     let create = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
     let mut file = Descriptor::open_file(new.as_c_str(), create, 0o600);
     if let Err(Errno(libc::EEXIST)) = file {

@@ -32,7 +32,8 @@ impl Attachment {
         unmapped.is_ok()
     }
 
-    /// Returns whether its range has a mapping that is neither of the segment nor of another attachment.
+    /// Returns whether its range has a mapping that is neither of the segment nor of another attachment. True also if that
+    /// is unknown.
     pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
         if self.is_one_mapping() {
             return false;
@@ -45,6 +46,6 @@ impl Attachment {
                 .any(|other| other.address <= part.start && part.end <= other.address + other.len);
             is_foreign |= !part.is_of_segment && !is_others;
         });
-        read.is_ok() && is_foreign
+        read.is_err() || is_foreign
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     attachments::Attachments, directory::Access, holding::Holding, layout::Pid, limits::Limits,
-    path::FilePath,
+    path::FilePath, unfinished::Unfinished,
 };
 use crate::sys::{self, FileId, SignalMask, futex};
 use core::{
@@ -58,6 +58,7 @@ pub(super) struct Private {
     pub pid: Pid,
     pub limits: Limits,
     pub attachments: Attachments,
+    pub unfinished: Unfinished,
     /// During a fork: the signal mask that the forking thread had before.
     pub mask_of_fork: Option<SignalMask>,
     /// During a fork: the address of a page that holds the lock of the child's slot, and that slot with its
@@ -93,6 +94,7 @@ static PROCESS: Process = Process {
         pid: Pid::NONE,
         limits: Limits::DEFAULT,
         attachments: Attachments::EMPTY,
+        unfinished: Unfinished::NONE,
         mask_of_fork: None,
         spare_table: 0,
         spare_slot: (0, 0),
@@ -107,8 +109,9 @@ pub(super) struct Own {
 impl Own {
     /// Blocks all signals of this thread, and waits for the lock.
     pub(super) fn lock() -> Own {
-        super::mark::watch();
         let mask = sys::block_signals();
+        // After that: a signal handler may make a child that runs no handlers.
+        super::mark::watch();
         acquire(&PROCESS.lock);
         Own { mask }
     }
@@ -139,7 +142,7 @@ impl Own {
     /// so its value does not count.
     pub(super) fn seize() -> Own {
         let mask = sys::block_signals();
-        // Relaxed: any other thread of the child waits in `fork::begin_as_orphan`.
+        // Relaxed: any other thread of the child waits in `mark::begin_anew`.
         PROCESS.lock.store(1, Relaxed);
         Own { mask }
     }
