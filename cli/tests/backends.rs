@@ -103,6 +103,21 @@ fn every_command_refuses_a_directory_that_cannot_be_used() {
     }
 }
 
+/// A command without the option could act on the kernel's segments, among which the same ids occur.
+#[test]
+fn advice_names_the_backend_on_which_it_works() {
+    let namespace = Namespace::new();
+    let id = namespace.shmkey(&["create", "--size", "100"]);
+    let list = namespace.shmkey(&["list"]);
+    let advice = "shmkey --backend user remove --orphans removes it";
+    assert!(list.contains(advice), "{list}");
+    let shown = namespace.shmkey(&["show", id.trim()]);
+    for command in ["remove", "show --contents"] {
+        let advice = format!("shmkey --backend user {command} {}", id.trim());
+        assert!(shown.contains(&advice), "{shown}");
+    }
+}
+
 #[test]
 fn the_backends_have_separate_segments() {
     let namespace = Namespace::new();
