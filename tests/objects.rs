@@ -169,7 +169,8 @@ fn the_bytes_of_another_program_are_named_and_stay() {
         let foreign = create_segment(test.key(), size);
         let memory = foreign.attach().unwrap();
         memory.write_at(offset, b"hello").unwrap();
-        fails(Mutex::<u64>::open(test.name(), 0), expected);
+        let error = fails(Mutex::<u64>::open(test.name(), 0), expected);
+        says(&error.to_string(), "segment … take another name");
         assert_eq!(&memory.get::<[u8; 5]>(offset).unwrap(), b"hello");
         foreign.remove().unwrap();
     };

@@ -96,6 +96,15 @@ impl fmt::Display for Namespace {
     }
 }
 
+/// Returns how a user begins a command for the same segments: without the option, it could act on those of the kernel,
+/// among which the same ids occur.
+pub fn command() -> &'static str {
+    match backend::chosen() {
+        Backend::Kernel => "shmkey",
+        Backend::User => "shmkey --backend user",
+    }
+}
+
 /// Returns whether segments are files.
 pub fn is_user() -> bool {
     backend::chosen() == Backend::User

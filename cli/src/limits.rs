@@ -1,7 +1,7 @@
 //! `shmkey limits`: how much System V IPC may be used, and how much is in use.
 
 use crate::{
-    backend::Namespace,
+    backend::{Namespace, is_user},
     columns::Form,
     json::{self, object},
     output::{self, Failure},
@@ -10,6 +10,7 @@ use crate::{
     words,
 };
 use clap::Args;
+use shmkey::Segment;
 use shmkey_core::{
     backend::{self, messages, semaphores},
     sys::Errno,
@@ -44,7 +45,12 @@ enum Unit {
 use Unit::{Bytes, Number, Pages};
 
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let all = [segments(), semaphores(), messages()].map(Result::ok);
+    let segments = segments();
+    if segments.is_err() && is_user() {
+        // The kernel may lack each of the three kinds, but a directory that cannot be used has a remedy, which this explains.
+        Segment::list()?;
+    }
+    let all = [segments, semaphores(), messages()].map(Result::ok);
     if options.json {
         let [segments, semaphores, messages] = all.map(|rows| rows.as_deref().map(values));
         let namespace = Namespace::current();

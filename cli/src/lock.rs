@@ -1,7 +1,7 @@
 //! `shmkey lock`.
 
 use crate::{
-    child,
+    backend, child,
     open::{self, Kind},
     output::{Failure, complain},
     sized::{Lock, Opening, Refused, Site},
@@ -74,9 +74,9 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         if late {
             options.waiting.late(why)
         } else if lost {
-            let id = segment.id();
+            let (id, shmkey) = (segment.id(), backend::command());
             Failure::Because(format!(
-                "{why}; shmkey remove {id} removes the {kind}, and shmkey create creates it again"
+                "{why}; {shmkey} remove {id} removes the {kind}, and {shmkey} create creates it again"
             ))
         } else {
             Failure::Because(why)

@@ -1,6 +1,7 @@
 //! `shmkey remove`.
 
 use crate::{
+    backend,
     columns::{self, Form},
     facts::{Fact, Facts, Look, is_gone, is_ours, status},
     list::{Filter, Kind},
@@ -103,8 +104,9 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} is attached by {}; shmkey remove {id} removes it nevertheless",
-            users(id)?
+            "the segment {target} is attached by {}; {} remove {id} removes it nevertheless",
+            users(id)?,
+            backend::command()
         )));
     }
     if dry_run && !is_ours(&status) {

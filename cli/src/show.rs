@@ -1,7 +1,7 @@
 //! `shmkey show`.
 
 use crate::{
-    columns,
+    backend, columns,
     facts::{Fact, Look},
     json,
     list::{self, Kind},
@@ -131,7 +131,7 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
     if fact.is_orphan() {
         let data = fact.data().map(|data| format!(" It holds {data}."));
         let remedy = if fact.is_ours() {
-            format!("shmkey remove {} removes it.", status.id)
+            format!("{} remove {} removes it.", backend::command(), status.id)
         } else {
             "Its owner, its creator and root can remove it.".to_owned()
         };
@@ -283,7 +283,7 @@ fn holds(fact: &Fact) -> Vec<(&'static str, String)> {
         )];
     }
     if fact.seen.unread {
-        let command = format!("shmkey show --contents {}", fact.status.id);
+        let command = format!("{} show --contents {}", backend::command(), fact.status.id);
         let why = "unknown: shmkey cannot read the segment without attaching it";
         return vec![("object", format!("{why}; {command} attaches it"))];
     }

@@ -1,7 +1,7 @@
 //! What stands below the table of `shmkey list`.
 
 use crate::{
-    backend::Namespace,
+    backend::{self, Namespace},
     facts::{Fact, Facts, Look},
     json,
     list::Filter,
@@ -50,7 +50,11 @@ fn limits(facts: &Facts, totals: &json::Totals) -> Vec<String> {
 fn orphans(facts: &Facts, filter: &Filter) -> String {
     let orphans = facts.segments.iter().filter(|fact| fact.is_orphan());
     let (data, orphans): (Vec<&Fact>, Vec<&Fact>) = orphans.partition(|fact| fact.data().is_some());
-    let command = format!("shmkey remove --orphans{}", filter.arguments());
+    let command = format!(
+        "{} remove --orphans{}",
+        backend::command(),
+        filter.arguments()
+    );
     let mut text = String::new();
     if !orphans.is_empty() {
         let mut those = removal(&orphans, &command);

@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
@@ -71,6 +72,50 @@ fn the_option_overrides_the_variable() {
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(why.contains("SHMKEY_BACKEND is usr"), "{why}");
     assert_eq!(run(&["--backend", "usr"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn every_command_refuses_a_directory_that_cannot_be_used() {
+    let namespace = Namespace::new();
+    let file = format!("{}/file", namespace.path());
+    fs::write(&file, "").unwrap();
+    for (directory, reason) in [
+        (file.as_str(), "is not a directory"),
+        ("relative", "is not an absolute path"),
+        ("/nonexistent/directory", "cannot be made"),
+    ] {
+        let refused = |arguments: &[&str]| {
+            let words = [&[env!("CARGO_BIN_EXE_shmkey")], arguments].concat();
+            let mut command = namespace.program(&words);
+            let output = command.env("SHMKEY_DIR", directory).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?} {directory}");
+            assert!(output.stdout.is_empty(), "{arguments:?} {directory}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let why = refused(&["list"]);
+        assert!(why.contains(reason), "{why}");
+        assert_eq!(refused(&["limits"]), why);
+        assert_eq!(refused(&["limits", "--json"]), why);
+        for command in ["show", "remove"] {
+            let why = refused(&[command, "7"]);
+            assert!(why.contains(reason), "{why}");
+        }
+    }
+}
+
+/// A command without the option could act on the kernel's segments, among which the same ids occur.
+#[test]
+fn advice_names_the_backend_on_which_it_works() {
+    let namespace = Namespace::new();
+    let id = namespace.shmkey(&["create", "--size", "100"]);
+    let list = namespace.shmkey(&["list"]);
+    let advice = "shmkey --backend user remove --orphans removes it";
+    assert!(list.contains(advice), "{list}");
+    let shown = namespace.shmkey(&["show", id.trim()]);
+    for command in ["remove", "show --contents"] {
+        let advice = format!("shmkey --backend user {command} {}", id.trim());
+        assert!(shown.contains(&advice), "{shown}");
+    }
 }
 
 #[test]

@@ -286,7 +286,7 @@ fn number_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         What::Size => write!(
             f,
-            "the segment has {bytes}, and an object needs at least 1024"
+            "the segment has {bytes}, and an object needs at least 1024; take another name, or a larger segment"
         ),
         What::Subscribers => write!(
             f,

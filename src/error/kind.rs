@@ -7,7 +7,7 @@ use core::ffi::c_int;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `ENOENT`: the file from which to make a key does not exist.
+    /// `ENOENT`: the file from which to make a key does not exist, or the directory of the user backend.
     PathNotFound,
     /// `EINVAL`: the low 8 bits of a project id are zero, which makes no key.
     ProjectIdZero,
@@ -142,6 +142,8 @@ impl ErrorKind {
     pub(super) fn of(errno: Errno, cause: &Cause) -> ErrorKind {
         match *cause {
             Cause::NoFile { .. } => return ErrorKind::PathNotFound,
+            // Not KeyNotFound: to create the segment, or to wait for another process that creates it, does not help.
+            Cause::Directory(_) if errno == Errno(libc::ENOENT) => return ErrorKind::PathNotFound,
             Cause::NoId { .. }
             | Cause::NotAnId { .. }
             | Cause::Gone { .. }
