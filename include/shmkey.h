@@ -1465,8 +1465,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // as in shm_ring_recv().
 //
 // When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. Do not
-// read it. The first poll returns at once.
+// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. One that
+// fails with EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving never fails so. Do
+// not read it. The first poll returns at once.
 //
 // The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 // another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
