@@ -30,43 +30,57 @@ pub unsafe fn map_file(
         Place::Replacing(address) => (address, libc::MAP_FIXED),
     };
     // SAFETY: the caller's promise.
+    unsafe {
+        map(
+            address,
+            len,
+            protection,
+            libc::MAP_SHARED | more,
+            file.number(),
+        )
+    }
+}
+
+/// Maps a file from its start on, or memory with the number −1. With `MAP_FIXED_NOREPLACE`, returns `EEXIST` if something is
+/// mapped there.
+///
+/// # Safety
+/// What `MAP_FIXED` replaces must not be in use.
+unsafe fn map(
+    address: usize,
+    len: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+) -> Result<*mut c_void, Errno> {
+    // SAFETY: the caller's promise.
     let start = check(unsafe {
         libc::syscall(
             libc::SYS_mmap,
             address,
             len,
             protection,
-            libc::MAP_SHARED | more,
-            file.number(),
+            flags,
+            file,
             0 as libc::c_long,
         )
-    })? as usize;
-    if let Place::Free(wanted) = place
-        && start != wanted
-    {
+    })? as *mut c_void;
+    if flags & libc::MAP_FIXED_NOREPLACE != 0 && start as usize != address {
         // Linux before 4.17 takes the flag for a hint.
         // SAFETY: the mapping was made above, and no other code knows of it.
-        unsafe { super::release(start as *mut c_void, len) };
+        unsafe { super::release(start, len) };
         return Err(Errno(libc::EEXIST));
     }
-    Ok(start as *mut c_void)
+    Ok(start)
 }
+
+/// Private memory without a file, for which no space is reserved.
+const NOTHING: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
 
 /// Maps a file, privately, so that it cannot be accessed.
 pub fn map_untouchable(len: usize, file: &Descriptor) -> Result<*mut c_void, Errno> {
     // SAFETY: the kernel chooses the address, so no mapping is replaced.
-    let start = check(unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            0,
-            len,
-            libc::PROT_NONE,
-            libc::MAP_PRIVATE,
-            file.number(),
-            0 as libc::c_long,
-        )
-    })?;
-    Ok(start as *mut c_void)
+    unsafe { map(0, len, libc::PROT_NONE, libc::MAP_PRIVATE, file.number()) }
 }
 
 /// Moves a mapping to an address, in place of what is mapped there, and makes it larger or smaller.
@@ -114,31 +128,15 @@ pub fn is_one_mapping(address: usize, len: usize) -> bool {
 }
 
 /// Returns whether nothing is mapped in a range. False also if that is unknown.
-#[expect(
-    clippy::not_unsafe_ptr_arg_deref,
-    reason = "the kernel checks the address"
-)]
 pub fn is_free(address: *mut c_void, len: usize) -> bool {
-    let nothing = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let flags = NOTHING | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: MAP_FIXED_NOREPLACE replaces nothing.
-    let mapped = check(unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            address,
-            len,
-            libc::PROT_NONE,
-            nothing | libc::MAP_FIXED_NOREPLACE,
-            -1,
-            0 as libc::c_long,
-        )
-    });
-    let Ok(start) = mapped else {
-        return false;
-    };
-    // SAFETY: the mapping was made above, and no other code knows of it.
-    unsafe { super::release(start as *mut c_void, len) };
-    // Linux before 4.17 takes the flag for a hint.
-    start as usize == address as usize
+    let mapped = unsafe { map(address as usize, len, libc::PROT_NONE, flags, -1) };
+    if let Ok(start) = mapped {
+        // SAFETY: the mapping was made above, and no other code knows of it.
+        unsafe { super::release(start, len) };
+    }
+    mapped.is_ok()
 }
 
 /// Maps memory that reads as zeroes and cannot be written, in place of what is mapped there.
@@ -146,19 +144,9 @@ pub fn is_free(address: *mut c_void, len: usize) -> bool {
 /// # Safety
 /// What is replaced must not be in use, except by code that only reads it and accepts zeroes.
 pub unsafe fn map_zeroes(address: *mut c_void, len: usize) -> Result<(), Errno> {
+    let flags = NOTHING | libc::MAP_FIXED;
     // SAFETY: the caller's promise.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            address,
-            len,
-            libc::PROT_READ,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
-            -1,
-            0 as libc::c_long,
-        )
-    })
-    .map(drop)
+    unsafe { map(address as usize, len, libc::PROT_READ, flags, -1) }.map(drop)
 }
 
 #[cfg(test)]

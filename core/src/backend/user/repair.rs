@@ -4,7 +4,7 @@
 //! the ring and the sums are rebuilt from these, which also repairs a corrupted table.
 
 use super::{
-    layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, Header, LIVE},
+    layout::{CREATING, ENTRIES, Entry, FREE, GARBAGE, LIVE},
     lock, records,
     table::Table,
 };
@@ -30,7 +30,7 @@ pub(super) fn rebuild(table: Table) {
         for link in [&entry.next, &entry.record, &entry.before, &entry.behind] {
             link.store(0, Relaxed);
         }
-        if sort(table, header, index, entry) {
+        if sort(table, index, entry) {
             used += 1;
             pages = pages.saturating_add(entry.pages());
         }
@@ -42,7 +42,7 @@ pub(super) fn rebuild(table: Table) {
 }
 
 /// Puts an entry where its state belongs. Returns whether it counts as a segment.
-fn sort(table: Table, _: &Header, index: u32, entry: &Entry) -> bool {
+fn sort(table: Table, index: u32, entry: &Entry) -> bool {
     match entry.state.load(Relaxed) {
         LIVE if super::entries::index_of(entry.id.load(Relaxed)) != index => {
             // The id is corrupted: no lookup would find it.
