@@ -3,7 +3,9 @@
 //! `SHMKEY_RANDOM` sets how many are played. Each run prints its seed, and `SHMKEY_SEED` repeats a run.
 
 use super::{
-    DROPIN, compare,
+    DROPIN,
+    actor::ACTORS,
+    compare,
     play::{Side, Transcript, play},
     support::{
         Random,
@@ -27,6 +29,12 @@ pub fn trials() -> Vec<Trial> {
     let itself = "random situations on the kernel are the same with libc and with the drop-in";
     let user = "the user backend answers as the kernel does: random situations";
     vec![
+        Trial::test("random situations end", || {
+            // A few of them use up the names of all processes.
+            let seed = Random::seed_of_run();
+            (0..20_000).for_each(|index| drop(random(seed.wrapping_add(index))));
+            Ok(())
+        }),
         compare::trial(itself, move || {
             let sides = [Side::Libc, Side::Kernel(DROPIN.clone())];
             search(&sides, Random::seed_of_run(), count / 3)
@@ -129,7 +137,7 @@ fn random(seed: u64) -> Situation {
         users,
     };
     let mut statements = names.another();
-    while statements.len() < len {
+    while statements.len() < len && names.is_left() {
         statements.extend(names.statements());
     }
     Situation {
@@ -138,6 +146,9 @@ fn random(seed: u64) -> Situation {
         statements,
     }
 }
+
+/// The name of the last process of a situation: there is one for each actor.
+const LAST: char = (b'A' + ACTORS as u8 - 1) as char;
 
 /// The number of places at which segments are attached. Each has room for the two pages of a segment.
 const PLACES: usize = 5;
@@ -150,7 +161,7 @@ impl Names {
     /// Starts another process, if there is a name left for it.
     fn another(&mut self) -> Vec<String> {
         let name = self.next;
-        if name > 'H' {
+        if name > LAST {
             return Vec::new();
         }
         self.next = (name as u8 + 1) as char;
@@ -170,6 +181,11 @@ impl Names {
             format!("{name} look")
         };
         vec![become_user]
+    }
+
+    /// Whether a process lives, or another one can be started.
+    fn is_left(&self) -> bool {
+        !self.processes.is_empty() || self.next <= LAST
     }
 
     fn segment(&mut self) -> String {
@@ -302,7 +318,7 @@ impl Names {
         let change = self.random.below(13);
         match change {
             // A fork by another user needs permissions that may be gone: a documented difference.
-            0..6 if self.next <= 'H' && self.processes[which].is_root => {
+            0..6 if self.next <= LAST && self.processes[which].is_root => {
                 let child = self.next;
                 self.next = (child as u8 + 1) as char;
                 let verb = self.one_of(&["fork", "fork", "fork", "spawn", "vfork-exec"]);
