@@ -464,6 +464,29 @@ fn a_cancellation_before_there_is_a_descriptor_is_kept() {
     fails(semaphore.try_wait(), ErrorKind::WouldBlock);
 }
 
+#[test]
+fn a_cancellation_comes_before_the_end_of_the_peers() {
+    let test = Environment::with_names(&["ring", "broadcast"]);
+    let ring = ring(&test.named("ring"));
+    let (fd, canceller) = (ring.fd(), ring.canceller());
+    drop(ring.0);
+    let mut receiver = ring.1.borrow_mut();
+    canceller.cancel();
+    assert!(is_readable(fd));
+    fails(receiver.try_recv(&mut [0; 8]), ErrorKind::Cancelled);
+    assert!(is_readable(fd), "the end");
+    fails(receiver.try_recv(&mut [0; 8]), ErrorKind::Closed);
+
+    let news = news(&test.named("broadcast"));
+    let (fd, canceller) = (news.fd(), news.canceller());
+    drop(news.0);
+    let mut subscriber = news.1.borrow_mut();
+    canceller.cancel();
+    fails(subscriber.try_recv(&mut [0; 8]), ErrorKind::Cancelled);
+    assert!(is_readable(fd), "the end");
+    fails(subscriber.try_recv(&mut [0; 8]), ErrorKind::Closed);
+}
+
 /// A batch that has received something returns that.
 #[test]
 fn a_batch_keeps_a_cancellation() {

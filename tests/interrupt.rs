@@ -421,6 +421,42 @@ fn a_call_that_need_not_wait_keeps_the_cancellation() {
     }
 }
 
+/// The next call can still say that the peers are gone.
+#[test]
+fn a_cancellation_comes_before_the_end_of_the_peers() {
+    let test = Environment::with_names(&["ring", "room", "news"]);
+    let ring = Ring::open(&*test.named("ring"), 64).unwrap();
+    let mut receiver = ring.receiver().unwrap();
+    drop(ring.sender().unwrap());
+    receiver.canceller().cancel();
+    fails(
+        receiver.recv_timeout(&mut [0; 8], AGES),
+        ErrorKind::Cancelled,
+    );
+    fails(receiver.recv_timeout(&mut [0; 8], AGES), ErrorKind::Closed);
+
+    let room = Ring::open(&*test.named("room"), 64).unwrap();
+    let mut sender = room.sender().unwrap();
+    sender.send(&[0; 64]).unwrap();
+    drop(room.receiver().unwrap());
+    sender.canceller().cancel();
+    fails(sender.send_timeout(&[0; 64], AGES), ErrorKind::Cancelled);
+    fails(sender.send_timeout(&[0; 64], AGES), ErrorKind::Closed);
+
+    let news = Broadcast::open(&*test.named("news"), 64).unwrap();
+    let mut subscriber = news.subscribe().unwrap();
+    drop(news.publisher().unwrap());
+    subscriber.canceller().cancel();
+    fails(
+        subscriber.recv_timeout(&mut [0; 8], AGES),
+        ErrorKind::Cancelled,
+    );
+    fails(
+        subscriber.recv_timeout(&mut [0; 8], AGES),
+        ErrorKind::Closed,
+    );
+}
+
 static STOP: OnceLock<Canceller> = OnceLock::new();
 
 /// Has a signal call a handler.

@@ -29,12 +29,10 @@ impl Error {
         self
     }
 
-    /// Returns the error of a cancelled call in place of that of one that would block.
+    /// Returns the error of a cancelled call in place of this one of an object.
     #[cold]
-    pub(crate) fn cancelled_if_blocked(mut self) -> Error {
-        if let Repr::Object(failure) = &mut self.0
-            && failure.kind == ErrorKind::WouldBlock
-        {
+    pub(crate) fn cancelled(mut self) -> Error {
+        if let Repr::Object(failure) = &mut self.0 {
             failure.kind = ErrorKind::Cancelled;
         }
         self

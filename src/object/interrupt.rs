@@ -62,11 +62,12 @@ pub(crate) fn of_end(
 ///
 /// The call that waits fails with [`Cancelled`](crate::ErrorKind::Cancelled) (`ECANCELED`), and the object is as after
 /// a timeout: no message, count or lock is lost. A call that need not wait succeeds, and the cancellation is kept for a
-/// later one; so a loop whose calls never wait must also check a flag of its own. If several threads wait with one
-/// handle and all of them must end, each of them calls `cancel` before it ends, which passes the cancellation on.
+/// later one; so a loop whose calls never wait must also check a flag of its own. A call that finds its peers gone takes
+/// the cancellation; the next one says that they are gone. If several threads wait with one handle and all of them must
+/// end, each of them calls `cancel` before it ends, which passes the cancellation on.
 ///
 /// *Descriptors*: a cancellation makes the descriptor of the handle readable (see
-/// [`Receiver::fd`](crate::Receiver::fd)). Then the next try that would block fails with
+/// [`Receiver::fd`](crate::Receiver::fd)). Then the next try that would block, or that finds its peers gone, fails with
 /// [`Cancelled`](crate::ErrorKind::Cancelled) instead. If the handle has no descriptor, its tries are not cancelled.
 /// [`wait_any`](crate::wait_any) counts as a wait of each of its objects.
 ///

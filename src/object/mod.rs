@@ -238,6 +238,16 @@ impl Object {
         })
     }
 
+    /// Returns the error for peers that are gone. If the wait is cancelled, returns that error instead: the next call
+    /// still finds that the peers are gone, but a cancellation would wait for ever.
+    pub fn gone(&self, kind: ErrorKind, deadline: Deadline) -> Error {
+        if deadline.is_cancelled() {
+            self.late(deadline)
+        } else {
+            self.error(kind)
+        }
+    }
+
     /// Fails if this process may not write it.
     pub fn expect_writable(&self) -> Result<(), Error> {
         if self.is_writable() {

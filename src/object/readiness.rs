@@ -106,8 +106,9 @@ impl Readiness {
         Ok(own)
     }
 
-    /// Returns the result of a try, unless it would block and this process has asked for the descriptor. Then makes the
-    /// descriptor unreadable and calls `enter_and_retry`, which enters its number in the object and tries again.
+    /// Returns the result of a try, unless it has failed and this process has asked for the descriptor. If it would
+    /// block, makes the descriptor unreadable and calls `enter_and_retry`, which enters its number in the object and
+    /// tries again. Takes a cancellation if that lets the next try say the same.
     #[inline]
     pub fn unless_blocked<T>(
         &self,
@@ -115,15 +116,13 @@ impl Readiness {
         enter_and_retry: impl FnOnce(NonZeroU32) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match tried {
-            Err(error) if self.is_used() && error.kind() == ErrorKind::WouldBlock => {
-                self.enter(error, enter_and_retry)
-            }
+            Err(error) if self.is_used() => self.after(error, enter_and_retry),
             tried => tried,
         }
     }
 
     #[cold]
-    fn enter<T>(
+    fn after<T>(
         &self,
         error: Error,
         enter_and_retry: impl FnOnce(NonZeroU32) -> Result<T, Error>,
@@ -131,6 +130,14 @@ impl Readiness {
         let Some(Own { inbox, .. }) = self.own() else {
             return Err(error);
         };
+        match error.kind() {
+            ErrorKind::WouldBlock => {}
+            // The peers are still gone in the next try.
+            ErrorKind::Closed | ErrorKind::PeerDied if self.interrupt.take() => {
+                return Err(error.cancelled());
+            }
+            _ => return Err(error),
+        }
         inbox.drain();
         let tried = enter_and_retry(inbox.number());
         let is_blocked = matches!(&tried, Err(error) if error.kind() == ErrorKind::WouldBlock);
@@ -140,7 +147,11 @@ impl Readiness {
         }
         // There may be more, and a caller that tries once each time that the descriptor is readable relies on it.
         inbox.make_readable();
-        tried.map_err(Error::cancelled_if_blocked)
+        if is_blocked {
+            tried.map_err(Error::cancelled)
+        } else {
+            tried
+        }
     }
 
     /// Makes the descriptor unreadable and calls `enter_and_look`, which enters its number in the object and returns

@@ -115,7 +115,8 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    pub(super) fn is_cancelled(self) -> bool {
+    /// Returns whether the wait is cancelled.
+    pub fn is_cancelled(self) -> bool {
         self.interrupt().is_some_and(Interrupt::is_cancelled)
     }
 

@@ -451,9 +451,12 @@ impl RawBroadcast {
                 let error = self.object.late(deadline);
                 error.with(What::NoMessage, 0, self.publisher_seen())
             }
-            BroadcastError::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
+            BroadcastError::Closed => {
+                let error = self.object.gone(ErrorKind::Closed, deadline);
+                error.with(What::Peer, 0, 0)
+            }
             BroadcastError::PeerDied => {
-                let error = self.object.error(ErrorKind::PeerDied);
+                let error = self.object.gone(ErrorKind::PeerDied, deadline);
                 error.with(What::Peer, 0, self.publisher_seen())
             }
             BroadcastError::TooLong(message) => {

@@ -242,9 +242,12 @@ impl RawRing {
                 let what = if sends { What::NoRoom } else { What::NoMessage };
                 self.object.late(deadline).with(what, len as u64, peer())
             }
-            RingError::Closed => self.object.error(ErrorKind::Closed).with(What::Peer, 0, 0),
+            RingError::Closed => {
+                let error = self.object.gone(ErrorKind::Closed, deadline);
+                error.with(What::Peer, 0, 0)
+            }
             RingError::PeerDied => {
-                let error = self.object.error(ErrorKind::PeerDied);
+                let error = self.object.gone(ErrorKind::PeerDied, deadline);
                 error.with(What::Peer, 0, peer())
             }
             RingError::TooLong(message) => {
