@@ -14,7 +14,7 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{Environment, NOW, do_task, fails, private_memory, say, says, wait_to_be_told};
+use support::{Environment, NOW, do_task, fails, private_memory, say, says, wait_for_line};
 
 /// The system's allocator, which counts the allocations of each thread.
 struct Counting;
@@ -70,21 +70,21 @@ fn lock(name: &str) {
     let mutex = Mutex::<u64>::open(name, 0).unwrap();
     let _guard = mutex.lock().unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn reserve(name: &str) {
     let mut sender = many().open(name, 4096).unwrap().sender().unwrap();
     let _slot = sender.try_reserve(8).unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn receive(name: &str) {
     let ring = Ring::open(name, 4096).unwrap();
     let _receiver = ring.receiver().unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// In another thread, because this one has the lock.

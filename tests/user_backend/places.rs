@@ -4,7 +4,7 @@
 use crate::{
     namespace::*,
     needs,
-    support::{Helper, fork_child, status_of, wait_to_be_told},
+    support::{Helper, fork_child, status_of, wait_for_line},
 };
 use shmkey_core::{
     backend, explain,
@@ -309,7 +309,7 @@ fn say_what_process_1_has_attached() {
     attach(id);
     let record = stat(id);
     println!("\nattached {} {}", record.shm_nattch, record.shm_lpid);
-    wait_to_be_told();
+    wait_for_line();
 }
 
 #[test]
