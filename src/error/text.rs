@@ -173,7 +173,7 @@ fn write_flags(f: &mut fmt::Formatter<'_>, flags: c_int) -> fmt::Result {
     }
     write!(
         f,
-        "the flags {flags:#o} have no meaning here; those of a segment are in shmget(2) and shmat(2), and those of an \
+        "the flags 0{flags:o} have no meaning here; those of a segment are in shmget(2) and shmat(2), and those of an \
          object in the manual page of this function"
     )
 }

@@ -38,7 +38,7 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
-    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "flags");
+    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "the flags 02000 have");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");

@@ -64,7 +64,7 @@ fn einval_of_a_size_beyond_the_limit() {
 fn einval_of_ids_that_no_segment_has() {
     let expected = "
         id -1…what a failed shmget returns
-        there is no segment with this id
+        unknown flags 04000000…there is no segment with this id
         an id is never negative
         unknown command 77…no such command";
     explains("no-id", expected);
