@@ -5,7 +5,7 @@ mod support;
 
 use shmkey::{
     Error, ErrorKind, ErrorKind::*, Holding, Latest, Life, Mutex, Place, Ring, RingOptions,
-    Semaphore,
+    Segment, Semaphore,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -308,6 +308,35 @@ fn the_offset_of_an_object_in_a_segment_is_named() {
     let place = Place::within(private_memory(4096), 1024);
     let semaphore = Semaphore::open(place, 0).unwrap();
     explains(semaphore.wait_timeout(NOW), "offset 1024): wait: EAGAIN");
+}
+
+#[test]
+fn a_text_has_the_names_of_rust() {
+    let test = Environment::new();
+    let key = test.key();
+    explains(
+        Segment::open(key),
+        "ENOENT: …ask to create it (create(true))",
+    );
+    let place = || Place::named(test.name()).create(false);
+    explains(
+        Semaphore::open(place(), 0),
+        "ask to create it (create(true))",
+    );
+    let _semaphore = Semaphore::open(test.name(), 0).unwrap();
+    explains(
+        Segment::options().exclusive(true).size(1).open(key),
+        "EEXIST: …open it without exclusive(true); ",
+    );
+    explains(
+        Mutex::<u64>::open(place().read_only(true), 0),
+        "EACCES: …open it without read_only(true)",
+    );
+    explains(
+        Segment::from_id(-1).status(),
+        "what a failed shmget returns",
+    );
+    explains(Segment::options().mode(0o1000).open(key), "0 to 0o777");
 }
 
 /// Whatever a segment has in the place of a name.

@@ -197,7 +197,9 @@ fn texts_name_the_directory_and_its_limits() {
             size,
             flags: CREATE,
         };
-        explain::why(call, Errno(errno)).to_string()
+        explain::why(call, Errno(errno))
+            .text(&explain::names::SYSTEM_V)
+            .to_string()
     };
     fs::write(format!("{}/limits", directory()), "shmmni 1\n").unwrap();
     let id = private(1);
@@ -375,7 +377,8 @@ fn say_why_nothing_is_created() {
         size: 100,
         flags: CREATE,
     };
-    println!("\nwhy {} {}", errno.0, explain::why(call, errno));
+    let why = explain::why(call, errno);
+    println!("\nwhy {} {}", errno.0, why.text(&explain::names::SYSTEM_V));
 }
 
 #[test]
