@@ -11,7 +11,7 @@
  *     return shm_detach(text);         // the segment stays until shm_remove(id)
  *
  * A call that fails returns -1 or NULL, sets errno, and leaves a sentence in shm_last_error(); a call that
- * succeeds leaves errno alone. shmkey(3) says what all functions have in common. Link with -lshmkey.
+ * succeeds leaves errno alone. shmkey(3) says what all functions have in common. Needs C99; link with -lshmkey.
  * cbindgen makes this file from src/capi.
  */
 
@@ -104,7 +104,7 @@
 //
 // The first handle that publishes is the publisher, until shm_broadcast_end_publishing() or shm_broadcast_close(), or
 // until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
-// and receives what is published from then on.
+// and receives what is published from then on; without a subscription, receiving fails with EPERM.
 //
 // No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 // dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
@@ -114,6 +114,10 @@
 // A message that was committed is received, whichever process dies; one that was not committed is never received. When
 // the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 // the publisher died. Until a process first takes the role, the subscribers wait for it.
+//
+// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message and
+// subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
+// called shm_broadcast_subscribe() itself.
 //
 // Memory: at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
 // multiple of 64.
@@ -128,7 +132,7 @@ typedef struct shm_canceller shm_canceller;
 //
 // No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
 // taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
-// threads by at most 300 ms.
+// threads by at most 300 ms. A child made by fork(2) may use its parent's handle.
 typedef struct shm_condvar shm_condvar;
 
 // The newest value of something: one handle publishes it, any number read it, and none waits for another. A reader
@@ -138,6 +142,9 @@ typedef struct shm_condvar shm_condvar;
 // publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
 // permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
 // the first 100 ms, and within 250 ms later.
+//
+// A child made by fork(2) may use its parent's handle. It does not have its parent's role: while the parent is the
+// publisher, the child reads, and publishing fails with EBUSY.
 typedef struct shm_latest shm_latest;
 
 // A robust mutex around some bytes: one thread of one process has them at a time, and they survive its death. The next
@@ -146,7 +153,8 @@ typedef struct shm_latest shm_latest;
 // A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
 // has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
 // 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
-// shmkey(3) says what this takes.
+// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
+// lock.
 typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
@@ -161,6 +169,10 @@ typedef struct shm_mutex shm_mutex;
 // room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 // other side waits for it.
 //
+// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot and message: while
+// the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
+// child becomes one more sender.
+//
 // Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
 // if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
 // that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
@@ -174,11 +186,13 @@ typedef struct shm_ring shm_ring;
 // A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
 // starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
 // and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
-// shmkey(3) says what this takes.
+// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
+// lock.
 typedef struct shm_rwlock shm_rwlock;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
-// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
+// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken. A child
+// made by fork(2) may use its parent's handle.
 typedef struct shm_semaphore shm_semaphore;
 
 // What the kernel knows of a segment at one time. The terms are those of shmctl(2).
@@ -665,8 +679,8 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 
 // Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 //
-// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
-// it, except shm_semaphore_post().
+// semaphore: a handle, which no other thread uses, except in shm_semaphore_post(); NULL does nothing. Later calls on
+// it, or with its canceller, are undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
 
@@ -809,7 +823,8 @@ SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 // Closes a handle. Unlock the mutex first: if this thread closes the handle while it has the lock, the mutex stays
 // locked until the thread ends. A child made by fork(2) closes its own copy.
 //
-// mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// mutex: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
@@ -936,7 +951,8 @@ SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
 
 // Closes a handle. A child made by fork(2) closes its own copy.
 //
-// condvar: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// condvar: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_condvar_close(struct shm_condvar *condvar);
 
@@ -1098,7 +1114,8 @@ SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
 // Closes a handle. Unlock the lock first: if this thread closes the handle while it has the lock, the lock stays
 // locked until the thread ends. A child made by fork(2) closes its own copy.
 //
-// lock: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// lock: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_rwlock_close(struct shm_rwlock *lock);
 
@@ -1272,7 +1289,8 @@ SHMKEY_MUST_USE int shm_latest_removed(const struct shm_latest *latest);
 // Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
 // closes its own copy.
 //
-// latest: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// latest: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_latest_close(struct shm_latest *latest);
 
@@ -1635,7 +1653,8 @@ SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 // If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 // not closed and stays valid, and errno is EPERM.
 //
-// ring: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// ring: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_ring_close(struct shm_ring *ring);
 
@@ -1883,8 +1902,9 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 //
 // When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
 // SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
-// message. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes
-// readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+// message. One that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(),
+// receiving never fails so. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a
+// descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -2011,7 +2031,8 @@ SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast)
 // Closes a handle: releases the publisher's role, aborts a reserved slot, and ends the subscription. Published
 // messages stay. A child made by fork(2) closes its own copy.
 //
-// broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+// broadcast: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+// undefined, as the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
 

@@ -1219,7 +1219,8 @@ public:
 
     /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
-    /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
+    /// until that fails with EAGAIN, which makes it unreadable. EPIPE and EOWNERDEAD leave it readable: see
+    /// set_keep_waiting(). It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle
     /// is the receiver, and its process is not known to be dead.
@@ -1363,7 +1364,8 @@ public:
     }
     /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
-    /// until that fails with EAGAIN, which makes it unreadable. It belongs to this handle: do not read or close it.
+    /// until that fails with EAGAIN, which makes it unreadable. EPIPE and EOWNERDEAD leave it readable: see
+    /// set_keep_waiting(). It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is
     /// not subscribed.

@@ -112,6 +112,8 @@ use shmkey_core::{backend, copy, explain, sync, sys};
 #[doc(inline)]
 pub use shmkey_core::sysv;
 
+#[doc(hidden)] // for the command and the Python package
+pub use error::language;
 pub use error::{Error, ErrorKind};
 pub use object::{
     broadcast::{

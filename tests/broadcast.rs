@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 use support::{
-    AGES, Environment, Random, SOON, fails, helper_task, in_child, say, says, wait_to_be_told,
+    AGES, Environment, Random, SOON, fails, helper_task, in_child, say, says, wait_for_line,
 };
 
 fn open(name: &str, capacity: usize) -> Broadcast {
@@ -81,7 +81,7 @@ fn publish_numbered(news: &Broadcast, first: u64, count: u64) {
         publisher.publish_timeout(&numbered(number), AGES).unwrap();
     }
     say("published");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// Writes a message, and does not commit it.
@@ -90,7 +90,7 @@ fn reserve_and_write(news: &Broadcast) {
     let mut slot = publisher.reserve(200).unwrap();
     slot.write_at(0, &[1; 200]).unwrap();
     say("reserved");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn subscribe_and_receive(news: &Broadcast, first: u64, count: u64) {
@@ -98,7 +98,7 @@ fn subscribe_and_receive(news: &Broadcast, first: u64, count: u64) {
     say("subscribed");
     receive_numbered(&mut subscriber, first, count);
     say("received");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 #[test]

@@ -4,9 +4,7 @@ mod support;
 
 use shmkey::{Condvar, Error, ErrorKind::*, Holding, Mutex};
 use std::{env, thread, time::Duration};
-use support::{
-    AGES, Environment, NOW, Random, SOON, do_task, fails, in_child, say, wait_to_be_told,
-};
+use support::{AGES, Environment, NOW, Random, SOON, do_task, fails, in_child, say, wait_for_line};
 
 /// The number of items.
 type Items = u64;
@@ -36,7 +34,7 @@ fn wait(name: &str) {
     let guard = items.lock().unwrap();
     say("waits");
     drop(added.wait_while(guard, |items| items.get() == 0));
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// Waits again and again until it is killed, perhaps with the mutex locked. It changes nothing.
@@ -63,7 +61,7 @@ fn lock(name: &str) {
     let (items, _) = open(name);
     let _guard = items.lock().unwrap();
     say("locked");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 #[test]

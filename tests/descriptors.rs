@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    AGES, Environment, Helper, NOW, do_task, fails, in_child, say, status_of_child, wait_to_be_told,
+    AGES, Environment, Helper, NOW, do_task, fails, in_child, say, status_of_child, wait_for_line,
 };
 
 #[test]
@@ -35,10 +35,10 @@ fn helper_process() {
 
 fn post_when_told(semaphore: &Semaphore) {
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
     semaphore.post().unwrap();
     say("posted");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn post(name: &str) {
@@ -64,7 +64,7 @@ fn post_many(name: &str) {
     let semaphore = Semaphore::open(name, 0).unwrap();
     say("ready");
     for _ in 0..20 {
-        wait_to_be_told();
+        wait_for_line();
         semaphore.post().unwrap();
         say("posted");
     }
@@ -79,14 +79,14 @@ fn send_and_wait(name: &str) {
     let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
     sender.send(b"one").unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn publish_and_wait(name: &str) {
     let mut publisher = Broadcast::open(name, 4096).unwrap().publisher().unwrap();
     publisher.publish(b"one").unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// Sends, posts and publishes, a thousand times each, while no descriptor waits.
@@ -599,12 +599,12 @@ fn processes_of_every_kind_wake_a_descriptor() {
         let fd = semaphore.fd().unwrap().as_raw_fd();
         let mut helper = test.helper_within(within, task).expecting("ready");
         semaphore.try_wait().unwrap_err();
-        helper.tell();
+        helper.send_line();
         helper.expect("posted");
         // The call that posts has made it readable before it returned.
         assert!(!is_reached || is_readable(fd), "{within:?} {task}");
         wait_by(fd, || semaphore.try_wait()).0.unwrap();
-        helper.tell();
+        helper.send_line();
     }
 }
 
@@ -780,7 +780,7 @@ fn a_descriptor_that_waits_costs_its_waker_one_system_call() {
     let mut helper = test.helper_within(&within, "post many").expecting("ready");
     for _ in 0..20 {
         while semaphore.try_wait().is_ok() {}
-        helper.tell();
+        helper.send_line();
         helper.expect("posted");
         assert!(is_readable(fd));
     }

@@ -5,7 +5,7 @@ mod support;
 
 use shmkey::{
     Error, ErrorKind, ErrorKind::*, Holding, Latest, Life, Mutex, Place, Ring, RingOptions,
-    Semaphore,
+    Segment, Semaphore,
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,7 +14,7 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{Environment, NOW, do_task, fails, private_memory, say, says, wait_to_be_told};
+use support::{Environment, NOW, do_task, fails, private_memory, say, says, wait_for_line};
 
 /// The system's allocator, which counts the allocations of each thread.
 struct Counting;
@@ -70,21 +70,21 @@ fn lock(name: &str) {
     let mutex = Mutex::<u64>::open(name, 0).unwrap();
     let _guard = mutex.lock().unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn reserve(name: &str) {
     let mut sender = many().open(name, 4096).unwrap().sender().unwrap();
     let _slot = sender.try_reserve(8).unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn receive(name: &str) {
     let ring = Ring::open(name, 4096).unwrap();
     let _receiver = ring.receiver().unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// In another thread, because this one has the lock.
@@ -308,6 +308,35 @@ fn the_offset_of_an_object_in_a_segment_is_named() {
     let place = Place::within(private_memory(4096), 1024);
     let semaphore = Semaphore::open(place, 0).unwrap();
     explains(semaphore.wait_timeout(NOW), "offset 1024): wait: EAGAIN");
+}
+
+#[test]
+fn a_text_has_the_names_of_rust() {
+    let test = Environment::new();
+    let key = test.key();
+    explains(
+        Segment::open(key),
+        "ENOENT: …ask to create it (create(true))",
+    );
+    let place = || Place::named(test.name()).create(false);
+    explains(
+        Semaphore::open(place(), 0),
+        "ask to create it (create(true))",
+    );
+    let _semaphore = Semaphore::open(test.name(), 0).unwrap();
+    explains(
+        Segment::options().exclusive(true).size(1).open(key),
+        "EEXIST: …open it without exclusive(true); ",
+    );
+    explains(
+        Mutex::<u64>::open(place().read_only(true), 0),
+        "EACCES: …open it without read_only(true)",
+    );
+    explains(
+        Segment::from_id(-1).status(),
+        "what a failed shmget returns",
+    );
+    explains(Segment::options().mode(0o1000).open(key), "0 to 0o777");
 }
 
 /// Whatever a segment has in the place of a name.

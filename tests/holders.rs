@@ -16,7 +16,7 @@ use std::{
 
 mod support;
 
-use support::{AGES, Environment, Helper, NOW, do_task, fails, say, status_of, wait_to_be_told};
+use support::{AGES, Environment, Helper, NOW, do_task, fails, say, status_of, wait_for_line};
 
 /// How a helper is started: by a program with arguments, or directly.
 const NAMESPACE: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -74,21 +74,21 @@ fn hold(name: &str) {
     let mutex = mutex(name);
     let _guard = mutex.lock_timeout(AGES).unwrap();
     say("holds");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn read(name: &str) {
     let lock = rwlock(name);
     let _guard = lock.read_timeout(AGES).unwrap();
     say("holds");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn write(name: &str) {
     let lock = rwlock(name);
     let _guard = lock.write_timeout(AGES).unwrap();
     say("holds");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn take_over(name: &str) {
@@ -108,7 +108,7 @@ fn take_over_mutex(mutex: &Mutex<u64>) {
     fails(mutex.lock_timeout(NOW), WouldBlock);
     fails(mutex.lock_timeout(Duration::from_millis(30)), TimedOut);
     say("refused");
-    wait_to_be_told();
+    wait_for_line();
     recover(mutex);
     say("took over");
 }
@@ -124,14 +124,14 @@ fn send(name: &str) {
     let ring = many(name);
     let senders: Vec<_> = (0..64).map(|_| ring.sender().unwrap()).collect();
     say("sends");
-    wait_to_be_told();
+    wait_for_line();
     drop(senders);
 }
 
 /// Keeps an object open.
 fn stay<T>(object: T) {
     say("stays");
-    wait_to_be_told();
+    wait_for_line();
     drop(object);
 }
 
@@ -147,11 +147,11 @@ fn emigrate_with_a_token(name: &str) {
 fn emigrate(name: &str) {
     let mutex = mutex(name);
     say("here");
-    wait_to_be_told();
+    wait_for_line();
     leave_ipc_namespace();
     let _guard = mutex.lock().unwrap();
     say("holds");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn look_at_it(name: &str) {
@@ -176,7 +176,7 @@ fn a_holder_in_another_namespace_is_known() {
         let mut other = test.helper_within(second, "take over").expecting("refused");
         fails(mutex(test.name()).lock_timeout(NOW), WouldBlock);
         holder.kill();
-        other.tell();
+        other.send_line();
         other.expect("took over");
     }
 }
@@ -250,7 +250,7 @@ fn a_token_of_another_ipc_namespace_is_not_written() {
     let test = Environment::new();
     let mut leaves = test.helper("emigrate").expecting("here");
     let _stays = test.helper_within(NAMESPACE, "stay").expecting("stays");
-    leaves.tell();
+    leaves.send_line();
     leaves.expect("holds");
     fails(mutex(test.name()).lock_timeout(NOW), WouldBlock);
     leaves.kill();
@@ -464,7 +464,7 @@ fn deaths_are_noticed_in_another_root_directory() {
     let root = env::temp_dir().join(format!("shmkey-root-{}", next.child.id()));
     fs::remove_dir(root).unwrap();
     holder.kill();
-    next.tell();
+    next.send_line();
     next.expect("took over");
 }
 

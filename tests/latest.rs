@@ -14,7 +14,7 @@ use std::{
 };
 use support::{
     AGES, Environment, NOW, SOON, do_task, fails, in_child, private_segment, say, says,
-    wait_to_be_told,
+    wait_for_line,
 };
 
 type Small = [u64; 8];
@@ -47,9 +47,9 @@ fn publish_one(name: &str) {
     let mut publisher = latest.publisher().unwrap();
     publisher.publish([7; 8]).unwrap();
     say("published");
-    wait_to_be_told();
+    wait_for_line();
     publisher.publish([8; 8]).unwrap();
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// It does not write between the values of the publisher that has its role now.
@@ -187,7 +187,7 @@ fn a_publisher_in_another_process_is_waited_for_and_succeeded() {
     assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [7; 8]);
     fails(latest.publisher(), Busy);
     helper.expect("published");
-    helper.tell();
+    helper.send_line();
     assert_eq!(latest.wait_newer_timeout(&mut seen, AGES).unwrap(), [8; 8]);
     helper.kill();
     latest.publisher().unwrap().publish([9; 8]).unwrap();

@@ -20,7 +20,7 @@ use std::{
 };
 use support::{
     AGES, Environment, Helper, NOW, SOON, create_segment, do_task, fails, in_child, kind,
-    private_memory, private_segment, say, says, status_of_child, wait_to_be_told,
+    private_memory, private_segment, say, says, status_of_child, wait_for_line,
 };
 use tempfile::TempDir;
 
@@ -90,7 +90,7 @@ fn lock_and_die(name: &str) {
     let mut guard = mutex.lock().unwrap();
     guard.set([7; 4]);
     say("locked");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn lock_and_wait_for_it(name: &str) {
@@ -99,7 +99,7 @@ fn lock_and_wait_for_it(name: &str) {
     thread::scope(|scope| {
         scope.spawn(|| mutex.lock().map(drop));
         say("locked");
-        wait_to_be_told();
+        wait_for_line();
     });
 }
 
@@ -112,7 +112,7 @@ fn wait_for_the_lock(name: &str) {
 fn count(name: &str) {
     let mutex = four(name);
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
     for _ in 0..20_000 {
         let mut guard = mutex.lock().unwrap();
         assert!(!guard.owner_died());
@@ -122,7 +122,7 @@ fn count(name: &str) {
         });
     }
     say("done");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn echo(name: &str) {
@@ -333,7 +333,7 @@ fn processes_lock_in_turn() {
     let mutex = four(test.name());
     let mut helpers: Vec<Helper> = (0..3).map(|_| test.helper("count")).collect();
     helpers.iter_mut().for_each(|helper| helper.expect("ready"));
-    helpers.iter_mut().for_each(Helper::tell);
+    helpers.iter_mut().for_each(Helper::send_line);
     helpers.iter_mut().for_each(|helper| helper.expect("done"));
     assert_eq!(mutex.lock().unwrap().get(), [60_000; 4]);
 }

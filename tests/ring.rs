@@ -19,7 +19,7 @@ use std::{
 };
 use support::{
     AGES, Environment, Helper, Random, SOON, fails, fork_child, helper_task, kind, say, status_of,
-    wait_to_be_told,
+    wait_for_line,
 };
 
 fn open(name: &str, capacity: usize) -> Ring {
@@ -70,7 +70,7 @@ fn send_numbered(ring: &Ring, first: u64, count: u64) {
         sender.send_timeout(&numbered(number), AGES).unwrap();
     }
     say("sent");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 /// Receives some messages, and peeks at the next one.
@@ -82,7 +82,7 @@ fn receive_and_peek(ring: &Ring, count: u64) {
     }
     let _looked_at = receiver.peek_timeout(AGES).unwrap();
     say("received");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn echo(there: &Ring, back: &Ring) {
@@ -484,7 +484,7 @@ fn many_senders_end_with_the_last_one() {
     helpers[0].kill();
     assert_eq!(kind(receive(SOON)), ErrorKind::TimedOut);
     for helper in &mut helpers[1..3] {
-        helper.tell();
+        helper.send_line();
         helper.child.wait().unwrap();
     }
     assert_eq!(kind(receive(SOON)), ErrorKind::TimedOut);

@@ -13,7 +13,7 @@ use std::{
 };
 use support::{
     AGES, Environment, NOW, SOON, do_task, fails, in_child, private_memory, say, says,
-    wait_to_be_told,
+    wait_for_line,
 };
 
 type Pair = [u64; 2];
@@ -35,7 +35,7 @@ fn read(name: &str) {
     let lock = open(name);
     let _guard = lock.read().unwrap();
     say("reads");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn write(name: &str) {
@@ -43,7 +43,7 @@ fn write(name: &str) {
     let mut guard = lock.write().unwrap();
     guard.set([8, 7]);
     say("writes");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn wait_to_write(name: &str) {

@@ -381,7 +381,7 @@ fn processes_that_open_or_create_at_once_get_one_segment() {
     let test = Environment::new();
     let mut helpers: Vec<Helper> = (0..4).map(|_| test.helper("open")).collect();
     for _ in 0..100 {
-        helpers.iter_mut().for_each(Helper::tell);
+        helpers.iter_mut().for_each(Helper::send_line);
         let id = helpers[0].line_after("id ");
         helpers[1..]
             .iter_mut()

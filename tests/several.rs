@@ -14,7 +14,7 @@ use std::{
 };
 use support::{
     AGES, Environment, NOW, SOON, do_task, fails, in_child, say, says, status_of_child,
-    wait_to_be_told,
+    wait_for_line,
 };
 
 #[test]
@@ -29,14 +29,14 @@ fn send_and_wait(name: &str) {
     let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
     sender.send(b"one").unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
 }
 
 fn post_when_told(name: &str) {
     let semaphore = Semaphore::open(name, 0).unwrap();
     say("ready");
     for _ in 0..20 {
-        wait_to_be_told();
+        wait_for_line();
         semaphore.post().unwrap();
         say("posted");
     }
@@ -415,7 +415,7 @@ fn a_wake_up_takes_one_system_call_on_either_side() {
         .unwrap();
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(30)); // in most rounds, it sleeps by now
-        helper.tell();
+        helper.send_line();
         helper.expect("posted");
     }
     assert!(waiting.wait().unwrap().success());

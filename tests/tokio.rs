@@ -4,7 +4,7 @@ mod support;
 
 use shmkey::{Broadcast, ErrorKind::*, Latest, Receiver, Ring, Semaphore, TypedRing, tokio::Async};
 use std::{cell::Cell, env, pin::pin, process::Command, sync::Arc, task::Poll, thread};
-use support::{Environment, Random, do_task, fails, say, wait_to_be_told};
+use support::{Environment, Random, do_task, fails, say, wait_for_line};
 use tokio::{runtime, task};
 
 #[test]
@@ -15,9 +15,9 @@ fn helper_process() {
 fn send_and_wait(name: &str) {
     let mut sender = Ring::open(name, 64).unwrap().sender().unwrap();
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
     sender.send(b"one").unwrap();
-    wait_to_be_told();
+    wait_for_line();
 }
 
 const KINDS: [&str; 4] = ["ring", "semaphore", "latest", "broadcast"];
@@ -97,7 +97,7 @@ async fn a_task_learns_that_the_sender_was_killed() {
     let mut messages = receiver(&Ring::open(test.name(), 64).unwrap());
     let mut helper = test.helper("send and wait");
     helper.expect("ready");
-    helper.tell();
+    helper.send_line();
     let mut buffer = [0; 8];
     assert_eq!(messages.recv(&mut buffer).await.unwrap(), 3);
     helper.kill();

@@ -42,6 +42,7 @@ mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::CompleteEnv;
+use shmkey::language;
 use std::{env, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
 
 /// List, inspect, fill, watch and remove System V shared memory
@@ -142,6 +143,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    language::choose(&language::COMMAND);
     complete::choose_backend();
     CompleteEnv::with_factory(Arguments::command)
         .var(complete::VARIABLE)

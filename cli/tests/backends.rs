@@ -83,6 +83,7 @@ fn every_command_refuses_a_directory_that_cannot_be_used() {
         (file.as_str(), "is not a directory"),
         ("relative", "is not an absolute path"),
         ("/nonexistent/directory", "cannot be made"),
+        ("/proc/directory", "a file system that holds no such files"),
     ] {
         let refused = |arguments: &[&str]| {
             let words = [&[env!("CARGO_BIN_EXE_shmkey")], arguments].concat();

@@ -4,7 +4,7 @@ import errno
 
 
 class Error(OSError):
-    """A call of the library failed. ``errno`` and the text are those of C."""
+    """A call of the library failed. ``errno`` is that of C."""
 
 
 class WouldBlock(Error, BlockingIOError):
@@ -41,7 +41,7 @@ class PermissionDenied(Error, PermissionError):
 
 
 class NotFound(Error, FileNotFoundError):
-    """There is no such object, segment or file (ENOENT)."""
+    """There is no such object, segment or file, or no directory for the segments (ENOENT)."""
 
 
 class AlreadyExists(Error, FileExistsError):

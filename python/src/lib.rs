@@ -1,7 +1,8 @@
 //! The extension module of the Python package `shmkey`: the handles of `shmkey.h` as Python types.
 //!
 //! The classes for users are in `shmkey/`, and derive from these types. This crate calls the functions of the C ABI,
-//! because the size of a value is known only at run time; so errors have the same texts as in C.
+//! because the size of a value is known only at run time; so errors have the same texts as in C, with the names of
+//! Python.
 //!
 //! | file | what |
 //! |---|---|
@@ -18,6 +19,7 @@
 //! this module.
 
 use pyo3::prelude::*;
+use shmkey::language;
 
 mod broadcast;
 mod condvar;
@@ -45,6 +47,7 @@ fn nothing(argument: &Bound<'_, PyAny>, timeout: Option<f64>) {
 
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    language::choose(&language::PYTHON);
     module.add_function(wrap_pyfunction!(nothing, module)?)?;
     module.add_function(wrap_pyfunction!(several::wait_any, module)?)?;
     module.add_class::<object::Object>()?;

@@ -24,7 +24,7 @@ use core::{
 ///
 /// The first handle that publishes is the publisher, until shm_broadcast_end_publishing() or shm_broadcast_close(), or
 /// until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
-/// and receives what is published from then on.
+/// and receives what is published from then on; without a subscription, receiving fails with EPERM.
 ///
 /// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
 /// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
@@ -34,6 +34,10 @@ use core::{
 /// A message that was committed is received, whichever process dies; one that was not committed is never received. When
 /// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 /// the publisher died. Until a process first takes the role, the subscribers wait for it.
+///
+/// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message and
+/// subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
+/// called shm_broadcast_subscribe() itself.
 ///
 /// Memory: at most 5888 bytes plus 9/8 of the capacity. A message takes its length plus 16 bytes, rounded up to a
 /// multiple of 64.
@@ -704,8 +708,9 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ///
 /// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
 /// SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
-/// message. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes
-/// readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+/// message. One that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(),
+/// receiving never fails so. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a
+/// descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -954,7 +959,8 @@ pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) 
 /// Closes a handle: releases the publisher's role, aborts a reserved slot, and ends the subscription. Published
 /// messages stay. A child made by fork(2) closes its own copy.
 ///
-/// broadcast: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// broadcast: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_close(broadcast: *mut shm_broadcast) {

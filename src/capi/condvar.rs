@@ -15,7 +15,7 @@ use core::ffi::{c_char, c_int};
 ///
 /// No notification is lost: one that comes after shm_condvar_wait() has unlocked the mutex ends the wait, and it is not
 /// taken by a thread that begins to wait after it. A process that is killed while it waits or notifies delays the other
-/// threads by at most 300 ms.
+/// threads by at most 300 ms. A child made by fork(2) may use its parent's handle.
 #[allow(non_camel_case_types)]
 pub struct shm_condvar(Condvar);
 
@@ -231,7 +231,8 @@ pub unsafe extern "C" fn shm_condvar_removed(condvar: *const shm_condvar) -> c_i
 
 /// Closes a handle. A child made by fork(2) closes its own copy.
 ///
-/// condvar: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// condvar: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_condvar_close(condvar: *mut shm_condvar) {

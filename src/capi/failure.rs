@@ -2,7 +2,7 @@
 
 use crate::{
     Error, ErrorKind,
-    error::Failure,
+    error::{Failure, language},
     sys::{self, Errno, Own, PerThread},
 };
 use core::{
@@ -78,7 +78,7 @@ impl Last {
     fn text(&self) -> *const c_char {
         if let Some(failure) = self.kept().and_then(Failure::from_words) {
             let errno = Errno::last();
-            self.write(&failure);
+            self.write(&failure.text(language::of_c()));
             self.keep([0; 4]);
             errno.set();
         }
@@ -150,12 +150,13 @@ fn keep(tags: u64, names: u64, number: u64, other: u64, errno: c_int) {
 #[cold]
 #[inline(never)]
 fn record_text(error: Error) {
+    let errno = error.errno();
     if let Some(last) = LAST.get_or_make() {
         last.keep([0; 4]);
-        last.write(&error);
+        last.write(&error.into_text(language::of_c()));
     }
     // Last, because looking for causes makes system calls of its own.
-    Errno(error.errno()).set();
+    Errno(errno).set();
 }
 
 /// Stores an answer where the caller wants it. Returns 0.
@@ -287,7 +288,7 @@ pub unsafe extern "C" fn shm_failure_text(
     let room = buffer.len().min(size);
     // SAFETY: the caller hands over a structure.
     match Failure::from_words(unsafe { (*failure).words }) {
-        Some(failure) => write_c_str(&failure, &mut buffer[..room]),
+        Some(failure) => write_c_str(&failure.text(language::of_c()), &mut buffer[..room]),
         None => write_c_str(&"no error", &mut buffer[..room]),
     }
     // SAFETY: the caller gives us `size` bytes, and there are as many in the buffer.

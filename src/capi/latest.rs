@@ -25,6 +25,9 @@ use core::{
 /// publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
 /// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
 /// the first 100 ms, and within 250 ms later.
+///
+/// A child made by fork(2) may use its parent's handle. It does not have its parent's role: while the parent is the
+/// publisher, the child reads, and publishing fails with EBUSY.
 #[allow(non_camel_case_types)]
 pub struct shm_latest {
     raw: RawLatest,
@@ -348,7 +351,8 @@ pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int 
 /// Closes a handle. If it was the publisher, another handle can become the publisher. A child made by fork(2)
 /// closes its own copy.
 ///
-/// latest: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// latest: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {

@@ -15,7 +15,8 @@ use core::ffi::{c_char, c_int, c_void};
 /// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
 /// has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
 /// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
-/// shmkey(3) says what this takes.
+/// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
+/// lock.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
@@ -277,7 +278,8 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
 /// Closes a handle. Unlock the mutex first: if this thread closes the handle while it has the lock, the mutex stays
 /// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
-/// mutex: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// mutex: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {

@@ -32,6 +32,10 @@ use core::{
 /// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 /// other side waits for it.
 ///
+/// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot and message: while
+/// the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
+/// child becomes one more sender.
+///
 /// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
 /// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
 /// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
@@ -975,7 +979,8 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 /// If another live thread has a slot reserved with this handle, it may be writing into that slot: then the handle is
 /// not closed and stays valid, and errno is EPERM.
 ///
-/// ring: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// ring: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {

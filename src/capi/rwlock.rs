@@ -16,7 +16,8 @@ use core::ffi::{c_char, c_int, c_void};
 /// A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
 /// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
 /// and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
-/// shmkey(3) says what this takes.
+/// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
+/// lock.
 #[allow(non_camel_case_types)]
 pub struct shm_rwlock(rwlock::RawRwLock);
 
@@ -300,7 +301,8 @@ pub unsafe extern "C" fn shm_rwlock_removed(lock: *const shm_rwlock) -> c_int {
 /// Closes a handle. Unlock the lock first: if this thread closes the handle while it has the lock, the lock stays
 /// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
-/// lock: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on it.
+/// lock: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
+/// undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_rwlock_close(lock: *mut shm_rwlock) {

@@ -10,7 +10,8 @@ use crate::{Error, Place, Semaphore, error::Action, kind::Kind};
 use core::ffi::{c_char, c_int, c_uint};
 
 /// A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
-/// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken.
+/// while it is 0. It survives the death of any process; a count that a dead process has taken stays taken. A child
+/// made by fork(2) may use its parent's handle.
 #[allow(non_camel_case_types)]
 pub struct shm_semaphore(Semaphore);
 
@@ -249,8 +250,8 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
 
 /// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 ///
-/// semaphore: a handle, which this call makes invalid; NULL does nothing. No other thread may be in a call on
-/// it, except shm_semaphore_post().
+/// semaphore: a handle, which no other thread uses, except in shm_semaphore_post(); NULL does nothing. Later calls on
+/// it, or with its canceller, are undefined, as the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_close(semaphore: *mut shm_semaphore) {

@@ -5,6 +5,7 @@ use super::{
     details::{KeptPath, Reason, Subject, Wanted},
 };
 use crate::{
+    backend,
     explain::{self, Call},
     kind::Kind,
     sys::Errno,
@@ -55,6 +56,17 @@ impl Error {
             buffer: 0,
         };
         Error::found(errno, name, Subject::Id(id), call)
+    }
+
+    /// Reports that the segments cannot be listed.
+    #[cold]
+    pub(crate) fn list(errno: Errno) -> Error {
+        let call = Call::Control {
+            id: 0,
+            command: backend::SHM_INFO,
+            buffer: 0,
+        };
+        Error::found(errno, "shmctl SHM_INFO", Subject::None, call)
     }
 
     /// Reports that `shmctl` failed to set what is in this record.
@@ -118,45 +130,38 @@ impl Error {
         self
     }
 
-    /// Explains that no segment has the id 0, which may come from a structure of zeroes.
+    /// Explains that no segment has the id 0, which in C may come from a structure of zeroes.
     pub(crate) fn perhaps_of_zeroes(self, id: c_int) -> Error {
         if id == 0 && self.kind() == ErrorKind::NoSuchSegment {
-            return self.because(Reason::Because(
-                "there is no segment with the id 0, which is that of a place of zeroes: begin with \
-                 SHMKEY_PLACE_INIT, SHMKEY_PLACE_NAME() or SHMKEY_PLACE_FILE()",
-            ));
+            return self.because(Reason::IdZero);
         }
         self
     }
 
     /// Adds that an object which is opened for reading only is not created.
     pub(crate) fn not_created_read_only(self) -> Error {
-        self.none_there(
-            "there is no such object, and a process that opens one for reading only does not \
-             create it; start the program that publishes first, or open it without \
-             SHMKEY_READ_ONLY (Place::read_only)",
-        )
+        self.none_there(Reason::NotCreatedReadOnly)
     }
 
     /// Adds that the capacity 0 opens only a ring that exists.
     pub(crate) fn no_ring(self) -> Error {
-        self.none_there(
+        self.none_there(Reason::Because(
             "there is no such ring; the capacity 0 opens one that exists, \
              and creating one needs a capacity",
-        )
+        ))
     }
 
     /// The same for a broadcast.
     pub(crate) fn no_broadcast(self) -> Error {
-        self.none_there(
+        self.none_there(Reason::Because(
             "there is no such broadcast; the capacity 0 opens one that exists, \
              and creating one needs a capacity",
-        )
+        ))
     }
 
-    fn none_there(self, why: &'static str) -> Error {
+    fn none_there(self, why: Reason) -> Error {
         match self.kind() {
-            ErrorKind::KeyNotFound => self.because(Reason::Because(why)),
+            ErrorKind::KeyNotFound => self.because(why),
             _ => self,
         }
     }

@@ -95,6 +95,18 @@ pub(super) enum Reason {
     Found(Cause),
     /// An explanation that needs no facts.
     Because(&'static str),
+    /// No object is there, and none is being created.
+    NotCreated,
+    /// There is no such object, and this process was to open it for reading only.
+    NotCreatedReadOnly,
+    /// Every process writes an object of this kind.
+    NeverReadOnly,
+    /// Another user was to own what this process creates.
+    OwnerIsAnother,
+    /// A mode has more than the permission bits.
+    ModeTooLarge,
+    /// No segment has the id 0.
+    IdZero,
     ProjectId(c_int),
     Flags(c_int),
     Range {

@@ -3,7 +3,7 @@
 use super::{Action, ErrorKind, Failure, What, label::write_name};
 use crate::{
     backend,
-    explain::{self, Bytes},
+    explain::{self, Bytes, Names},
     holder::{Holder, Life},
     kind::Kind,
     sys,
@@ -16,8 +16,13 @@ impl Failure {
         Subject(*self)
     }
 
-    pub fn explanation(&self) -> impl fmt::Display {
-        Explanation(*self)
+    pub fn explanation(&self, names: &'static Names) -> impl fmt::Display {
+        Explanation(*self, names)
+    }
+
+    /// Returns `mutex "orders" (id 65538): lock: EDEADLK: …`, as errors are shown.
+    pub fn text(&self, names: &'static Names) -> impl fmt::Display {
+        super::Error::object(*self).into_text(names)
     }
 
     /// Returns the role that the call needs, and that of the other side.
@@ -34,13 +39,6 @@ impl Failure {
     }
 }
 
-/// `mutex "orders" (id 65538): lock: EDEADLK: …`, as errors are shown.
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::Error::object(*self).fmt(f)
-    }
-}
-
 struct Subject(Failure);
 
 impl fmt::Display for Subject {
@@ -51,25 +49,25 @@ impl fmt::Display for Subject {
     }
 }
 
-struct Explanation(Failure);
+struct Explanation(Failure, &'static Names);
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failure = &self.0;
-        facts(failure, f)?;
+        let Explanation(failure, names) = self;
+        facts(failure, names, f)?;
         circumstances(failure, f)
     }
 }
 
 /// Writes what was in the way.
-fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn facts(failure: &Failure, names: &'static Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let ErrorKind::Interrupted | ErrorKind::Cancelled = failure.kind {
-        return kind_facts(failure, f);
+        return kind_facts(failure, names, f);
     }
     match failure.what {
-        What::Nothing => kind_facts(failure, f),
+        What::Nothing => kind_facts(failure, names, f),
         What::Held | What::Sending | What::Creator | What::Readers | What::Next => {
-            thread_facts(failure, f)
+            thread_facts(failure, names, f)
         }
         What::Role | What::Inherited | What::Peer => role_facts(failure, f),
         What::Newest | What::NoMessage | What::NoRoom => process_facts(failure, f),
@@ -80,16 +78,16 @@ fn facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | What::TooMany
         | What::Timeout
         | What::Reserved
-        | What::OpenedReadOnly => argument_facts(failure, f),
+        | What::OpenedReadOnly => argument_facts(failure, names, f),
         What::NotNotified => f.write_str("no thread has notified it"),
         _ => number_facts(failure, f),
     }
 }
 
 /// Writes what follows from the kind of the error.
-fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn kind_facts(failure: &Failure, names: &'static Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match (failure.kind, failure.action) {
-        (ErrorKind::ReadOnly, _) => match explain::read_only(failure.id) {
+        (ErrorKind::ReadOnly, _) => match explain::read_only(failure.id, names) {
             Some(access) => write!(f, "{access}"),
             None => f.write_str(failure.kind.advice(sys::Errno(0))),
         },
@@ -114,7 +112,7 @@ fn kind_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Writes what is wrong with an argument or a handle.
-fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn argument_facts(failure: &Failure, names: &Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let number = failure.number;
     match failure.what {
         What::Buffer => f.write_str("the buffer is NULL, or its size exceeds PTRDIFF_MAX"),
@@ -126,15 +124,17 @@ fn argument_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         What::OpenedReadOnly
             if failure.object == Kind::Broadcast && failure.action == Action::Open =>
         {
-            f.write_str(
+            write!(
+                f,
                 "the broadcast is lossless, and a subscriber of such a broadcast writes in it how \
-                 far it has come; open it without SHMKEY_READ_ONLY (Place::read_only), or have \
-                 the publisher create it with SHMKEY_LOSSY (BroadcastOptions::lossy)",
+                 far it has come; open it without {}, or have the publisher create it with {}",
+                names.read_only, names.lossy
             )
         }
-        What::OpenedReadOnly => f.write_str(
-            "the object was opened for reading only; open it without SHMKEY_READ_ONLY \
-             (Place::read_only) to write",
+        What::OpenedReadOnly => write!(
+            f,
+            "the object was opened for reading only; open it without {} to write",
+            names.read_only
         ),
         What::NotSubscribed => f.write_str(
             "this handle is not subscribed in this process; \
@@ -160,7 +160,7 @@ pub(super) fn write_timeout(f: &mut fmt::Formatter<'_>, timeout: i64) -> fmt::Re
 }
 
 /// Writes which thread holds a lock, or creates the object.
-fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn thread_facts(failure: &Failure, names: &Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let thread = failure.thread();
     match (failure.what, failure.other) {
         (What::Held, 0) if failure.kind == ErrorKind::NotOwner => {
@@ -191,9 +191,11 @@ fn thread_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         (What::Sending, 0) => f.write_str("another sender was sending, and has finished since"),
         (What::Sending, _) => write!(f, "{thread} is sending, or has a slot reserved"),
-        (_, 0) => f.write_str(
+        (_, 0) => write!(
+            f,
             "no process has begun to create it; start the program that does, or ask to create it \
-             (SHMKEY_CREATE, Place::create)",
+             ({})",
+            names.create
         ),
         _ => write!(f, "{thread} has begun to create it, and is not ready"),
     }

@@ -136,8 +136,10 @@ mod tests {
                 if let Some(failure) = Failure::from_words(words) {
                     texts += 1;
                     assert!(
-                        failure.to_string().contains("ring (id 1): wait: E"),
-                        "{failure}"
+                        crate::Error::object(failure)
+                            .to_string()
+                            .contains("ring (id 1): wait: E"),
+                        "{failure:?}"
                     );
                 }
             }

@@ -8,6 +8,7 @@
 //! | `failure`, `action`, `what` | an error about an object, as numbers |
 //! | `objects` | how the other modules make one |
 //! | `text`, `facts`, `holder` | the texts: of an error, of one about an object, of a process or thread |
+//! | `language` | whose names of calls and flags the texts use: those of C, of Rust or of another language |
 //! | `label` | the names of objects |
 //! | `mismatch` | how a segment differs from the object that is wanted |
 
@@ -19,6 +20,7 @@ mod failure;
 mod holder;
 mod kind;
 mod label;
+pub mod language;
 mod mismatch;
 mod objects;
 mod refusals;
@@ -121,7 +123,7 @@ impl Error {
 
     /// Returns the cause and the remedy, without the call and its error number: the end of the displayed text.
     pub fn explanation(&self) -> impl fmt::Display + '_ {
-        text::Explanation(self)
+        text::Explanation(self, language::of_rust())
     }
 
     #[cold]

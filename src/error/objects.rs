@@ -59,10 +59,7 @@ impl Error {
     #[cold]
     pub(crate) fn not_created(self) -> Error {
         self.into_call(ErrorKind::KeyNotFound, Errno(libc::ENOENT))
-            .because(Reason::Because(
-                "no object is there, and no process has begun to create one; start the program \
-                 that creates it first, or ask to create it (SHMKEY_CREATE, Place::create)",
-            ))
+            .because(Reason::NotCreated)
     }
 
     /// Says why the system does not let this process make the descriptor of an object.

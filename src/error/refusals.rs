@@ -90,11 +90,7 @@ impl Error {
 
     /// Refuses a mode with more than the permission bits.
     pub(crate) fn mode_too_large() -> Error {
-        Error::invalid(
-            "mode",
-            "a mode has nine bits, 0 to 0777, an octal number (in C, such numbers begin with 0; \
-             in Rust, with 0o)",
-        )
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "mode").because(Reason::ModeTooLarge)
     }
 
     /// Refuses a mode with which the creator of an object could not use it.
@@ -119,9 +115,11 @@ impl Error {
 
     /// Refuses to open an object for reading only that every user writes.
     pub(crate) fn asked_read_only() -> Error {
-        Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::Because(
-            "every process that uses an object of this kind writes it, also one that only \
-             reads, waits or receives; open it without SHMKEY_READ_ONLY (Place::read_only)",
-        ))
+        Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::NeverReadOnly)
+    }
+
+    /// Refuses to create an object that another user is expected to own.
+    pub(crate) fn other_owner_wanted() -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::OwnerIsAnother)
     }
 }

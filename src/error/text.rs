@@ -4,9 +4,10 @@ use super::{
     Error, Repr, What,
     details::{Details, Reason, Subject, Wanted},
     facts::write_timeout,
+    language,
 };
 use crate::{
-    explain::{Bytes, ModeDoubt, Ownership, User},
+    explain::{Bytes, ModeDoubt, Names, Ownership, User},
     sys::Errno,
 };
 use core::{
@@ -16,13 +17,32 @@ use core::{
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(language::of_rust(), f)
+    }
+}
+
+impl Error {
+    /// Returns the text with these names.
+    pub(crate) fn into_text(self, names: &'static Names) -> impl fmt::Display {
+        Text(self, names)
+    }
+
+    fn write(&self, names: &'static Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Object(failure) => write!(f, "{}: {}: ", failure.subject(), failure.action)?,
             Repr::Call(details) => details.write_call(f)?,
             Repr::Bare { call, .. } => write!(f, "{call}: ")?,
         }
         write!(f, "{}: ", Errno(self.errno()))?;
-        Explanation(self).fmt(f)
+        Explanation(self, names).fmt(f)
+    }
+}
+
+struct Text(Error, &'static Names);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(self.1, f)
     }
 }
 
@@ -52,7 +72,7 @@ impl Details {
 }
 
 /// The cause and the remedy.
-pub(super) struct Explanation<'a>(pub &'a Error);
+pub(super) struct Explanation<'a>(pub &'a Error, pub &'static Names);
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,13 +95,14 @@ impl fmt::Display for Explanation<'_> {
 
 impl Explanation<'_> {
     fn write_cause(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.1;
         let details = match &self.0.0 {
-            Repr::Object(failure) => return failure.explanation().fmt(f),
+            Repr::Object(failure) => return failure.explanation(names).fmt(f),
             Repr::Call(details) => details,
             Repr::Bare { kind, errno, .. } => return f.write_str(kind.advice(*errno)),
         };
         match &details.reason {
-            Reason::Found(cause) => cause.fmt(f),
+            Reason::Found(cause) => cause.text(names).fmt(f),
             Reason::Because(why) => f.write_str(why),
             Reason::ProjectId(id) => write!(
                 f,
@@ -111,8 +132,8 @@ impl Explanation<'_> {
                 f,
                 "the first count {count} is larger than the largest, 2147483647"
             ),
-            Reason::Mode(mode) => write_mode_of_object(f, *mode),
-            Reason::NoAccess(mode) => write_mode_of_segment(f, *mode),
+            Reason::Mode(mode) => write_mode_of_object(f, *mode, names),
+            Reason::NoAccess(mode) => write_mode_of_segment(f, *mode, names),
             Reason::OtherOwner {
                 expected,
                 owner,
@@ -128,28 +149,78 @@ impl Explanation<'_> {
             ),
             Reason::Mismatch(mismatch) => mismatch.fmt(f),
             Reason::Kind => f.write_str(details.kind.advice(details.errno)),
+            named => write_named(f, named, names),
         }
     }
 }
 
+/// Writes a sentence in which something has a name.
+fn write_named(f: &mut fmt::Formatter<'_>, reason: &Reason, names: &Names) -> fmt::Result {
+    let Names {
+        create,
+        read_only,
+        largest_mode,
+        id_0,
+        ..
+    } = names;
+    match reason {
+        Reason::NotCreated => write!(
+            f,
+            "no object is there, and no process has begun to create one; start the program that \
+             creates it first, or ask to create it ({create})"
+        ),
+        Reason::NotCreatedReadOnly => write!(
+            f,
+            "there is no such object, and a process that opens one for reading only does not \
+             create it; start the program that publishes first, or open it without {read_only}"
+        ),
+        Reason::NeverReadOnly => write!(
+            f,
+            "every process that uses an object of this kind writes it, also one that only reads, \
+             waits or receives; open it without {read_only}"
+        ),
+        Reason::OwnerIsAnother => write!(
+            f,
+            "this process runs as another user than the owner that is expected, and what it \
+             creates would be its own; open the object without {create}"
+        ),
+        Reason::ModeTooLarge => {
+            write!(
+                f,
+                "a mode is an octal number of nine bits, 0 to {largest_mode}"
+            )
+        }
+        _ => write!(f, "there is no segment with the id 0{id_0}"),
+    }
+}
+
 /// Writes why no object has this mode.
-fn write_mode_of_object(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
+fn write_mode_of_object(
+    f: &mut fmt::Formatter<'_>,
+    mode: u32,
+    names: &'static Names,
+) -> fmt::Result {
     f.write_str("a process that creates an object reads and writes it: a mode of 0600 at least")?;
     match ModeDoubt::of(mode) {
-        Some(doubt) => write!(f, "; {doubt}"),
+        Some(doubt) => write!(f, "; {}", doubt.text(names)),
         None => Ok(()),
     }
 }
 
 /// Writes why no new segment has this mode.
-fn write_mode_of_segment(f: &mut fmt::Formatter<'_>, mode: u32) -> fmt::Result {
+fn write_mode_of_segment(
+    f: &mut fmt::Formatter<'_>,
+    mode: u32,
+    names: &'static Names,
+) -> fmt::Result {
     write!(
         f,
         "the mode {mode:04o} lets the owner of the new segment neither read nor write it; give it a mode such as \
-         0600, as in SHMKEY_CREATE | 0600"
+         0600, as in {}",
+        names.usual_mode
     )?;
     match ModeDoubt::of(mode) {
-        Some(doubt) if mode != 0 => write!(f, "; {doubt}"),
+        Some(doubt) if mode != 0 => write!(f, "; {}", doubt.text(names)),
         _ => Ok(()),
     }
 }
@@ -173,7 +244,7 @@ fn write_flags(f: &mut fmt::Formatter<'_>, flags: c_int) -> fmt::Result {
     }
     write!(
         f,
-        "the flags {flags:#o} have no meaning here; those of a segment are in shmget(2) and shmat(2), and those of an \
+        "the flags 0{flags:o} have no meaning here; those of a segment are in shmget(2) and shmat(2), and those of an \
          object in the manual page of this function"
     )
 }

@@ -372,10 +372,7 @@ fn check(place: &Place, spec: &Spec) -> Result<(), Error> {
         Site::Key { .. }
             if place.create && place.owner.is_some_and(|uid| uid != sys::effective_user()) =>
         {
-            refuse(
-                "this process runs as another user than the owner that is expected, and what it creates would be \
-                 its own; open the object without SHMKEY_CREATE (Place::create)",
-            )
+            Err(Error::other_owner_wanted())
         }
         _ => Ok(()),
     }

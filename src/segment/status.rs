@@ -108,15 +108,14 @@ pub(crate) fn any(id: c_int) -> Option<Status> {
 
 /// Returns all segments of this IPC namespace, in the order of the kernel's table.
 pub(crate) fn list() -> Result<Vec<Status>, Error> {
-    let failed = |errno| Error::control(errno, "shmctl SHM_INFO", 0, backend::SHM_INFO);
-    let (highest, usage) = backend::usage().map_err(failed)?;
+    let (highest, usage) = backend::usage().map_err(Error::list)?;
     let mut segments = Vec::with_capacity(usage.used_ids as usize);
     for index in 0..=highest {
         match backend::stat_at(index) {
             Ok((id, record)) => segments.push(Status::new(id, &record)),
             // An unused index; or, on an old kernel, a segment that this user may not read.
             Err(Errno(libc::EINVAL | libc::EIDRM | libc::EACCES)) => {}
-            Err(errno) => return Err(failed(errno)),
+            Err(errno) => return Err(Error::list(errno)),
         }
     }
     Ok(segments)

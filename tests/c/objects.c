@@ -183,7 +183,7 @@ static void bad_flags(void)
 
     FAILS_NULL(shm_mutex_open(other, 8, NULL, IPC_CREAT | 0400), EINVAL);
     FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, IPC_CREAT | 666), EINVAL, "decimal number 666");
-    FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, IPC_CREAT), EINVAL, "IPC_CREAT | 0600");
+    FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, IPC_CREAT), EINVAL, "SHMKEY_CREATE | 0600");
     FAILS_NULL(shm_mutex_open(other, 8, NULL, IPC_CREAT | IPC_EXCL | 0600), EINVAL);
     FAILS_NULL_SAYING(shm_mutex_open(other, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, "the argument options of shm_ring_open()");
     FAILS_NULL_SAYING(shm_ring_open(other, 64, 0, MAKE | SHMKEY_MANY_SENDERS), EINVAL, "the argument options of shm_ring_open()");

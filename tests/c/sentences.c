@@ -38,7 +38,7 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
-    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "flags");
+    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "the flags 02000 have");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");
@@ -95,6 +95,27 @@ static void opening(void)
     REFUSES_NULL(shm_ring_open(name, 64, SHMKEY_LOSSY, MAKE), EINVAL, "ring ", "it is an option of shm_broadcast_open()");
     REFUSES(shm_open_name(name, 64, MAKE | SHMKEY_MANY_SENDERS), EINVAL, "", "it is an option of shm_ring_open()");
     WORKS(shm_detach(bytes));
+    WORKS(shm_remove(id));
+}
+
+/* A sentence has the names of shmkey.h, and numbers as C writes them. */
+static void names(void)
+{
+    char bytes[64];
+    int id;
+
+    REFUSES(shm_open_name(name, 0, 0), ENOENT, "shmget(key ", "ask to create it (SHMKEY_CREATE)");
+    LACKS("IPC_CREAT");
+    CHECK((id = shm_open_name(name, 64, MAKE)) >= 0);
+    REFUSES(shm_open_name(name, 64, MAKE | SHMKEY_EXCLUSIVE), EEXIST, "shmget(key ", "open it without SHMKEY_EXCLUSIVE");
+    LACKS("IPC_EXCL");
+    REFUSES(shm_open_name(name, 64, 0115 << 21), EINVAL, "shmget: ", "the flags 01150000000 have no meaning here");
+    REFUSES(shm_open_name(name, 64, SHMKEY_CREATE), EINVAL, "shmget: ", "as in SHMKEY_CREATE | 0600");
+    REFUSES(shm_set_mode(id, 01000), EINVAL, "mode: ", "0 to 0777");
+    LACKS("0o");
+    REFUSES_NULL(shm_attach(-1, 0), EINVAL, "shmat(id -1): ", "the id -1 is what a failed open function returns");
+    REFUSES(shm_detach(NULL), EINVAL, "shmdt(0x0): ", "the address is NULL, which shm_attach() returns on failure");
+    REFUSES(shm_detach(bytes), EINVAL, "shmdt(0x", "pass the address that shm_attach() returned");
     WORKS(shm_remove(id));
 }
 
@@ -270,6 +291,7 @@ int main(int count, char **arguments_given)
 {
     name = arguments_given[count - 1];
     opening();
+    names();
     zeroes();
     arguments();
     held();

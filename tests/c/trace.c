@@ -652,7 +652,7 @@ static void removed(void)
 static void no_id(void)
 {
     FAILS_AS(FAILED, shmat(-1, NULL, 0), EINVAL);
-    FAILS_AS(FAILED, shmat(0x7ffffff1, NULL, 0), EINVAL);
+    FAILS_AS(FAILED, shmat(0x7ffffff1, NULL, 0x100000), EINVAL);
     FAILS(shmctl(-5, IPC_STAT, NULL), EINVAL);
     FAILS(shmctl(0, 77, NULL), EINVAL);
 }

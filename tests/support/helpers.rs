@@ -66,8 +66,8 @@ impl Helper {
         rest.unwrap_or_else(|| panic!("no line begins with \"{start}\""))
     }
 
-    /// Lets it continue after [`wait_to_be_told`].
-    pub fn tell(&mut self) {
+    /// Sends it a line, which ends its [`wait_for_line`].
+    pub fn send_line(&mut self) {
         writeln!(self.input).unwrap();
     }
 
@@ -92,7 +92,8 @@ pub fn say(word: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-pub fn wait_to_be_told() {
+/// Waits until the test calls [`Helper::send_line`], or ends.
+pub fn wait_for_line() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 

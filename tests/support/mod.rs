@@ -23,7 +23,7 @@ pub use cpp::{CLANGXX, Cpp, GXX};
 pub use environment::{Environment, Keys, directory, watch};
 pub use helpers::{
     Helper, do_task, fork_child, helper_task, in_child, say, status_of, status_of_child,
-    wait_to_be_told,
+    wait_for_line,
 };
 pub use processes::{Ending, Process};
 pub use programs::{Artifacts, Form, PEER, Programs, compile, exported, working_compiler};

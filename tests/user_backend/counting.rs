@@ -289,7 +289,7 @@ fn count_and_wait() {
     let id = get(7, 100, CREATE | 0o600).unwrap();
     attach(id);
     println!("\nattached {}", nattch(id));
-    crate::support::wait_to_be_told();
+    crate::support::wait_for_line();
 }
 
 #[test]

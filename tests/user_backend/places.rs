@@ -4,7 +4,7 @@
 use crate::{
     namespace::*,
     needs,
-    support::{Helper, fork_child, status_of, wait_to_be_told},
+    support::{Helper, fork_child, status_of, wait_for_line},
 };
 use shmkey_core::{
     backend, explain,
@@ -197,7 +197,9 @@ fn texts_name_the_directory_and_its_limits() {
             size,
             flags: CREATE,
         };
-        explain::why(call, Errno(errno)).to_string()
+        explain::why(call, Errno(errno))
+            .text(&explain::names::SYSTEM_V)
+            .to_string()
     };
     fs::write(format!("{}/limits", directory()), "shmmni 1\n").unwrap();
     let id = private(1);
@@ -309,7 +311,7 @@ fn say_what_process_1_has_attached() {
     attach(id);
     let record = stat(id);
     println!("\nattached {} {}", record.shm_nattch, record.shm_lpid);
-    wait_to_be_told();
+    wait_for_line();
 }
 
 #[test]
@@ -375,7 +377,8 @@ fn say_why_nothing_is_created() {
         size: 100,
         flags: CREATE,
     };
-    println!("\nwhy {} {}", errno.0, explain::why(call, errno));
+    let why = explain::why(call, errno);
+    println!("\nwhy {} {}", errno.0, why.text(&explain::names::SYSTEM_V));
 }
 
 #[test]

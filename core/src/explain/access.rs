@@ -1,12 +1,12 @@
 //! `EACCES`: whether a segment's mode forbids a call, and other causes if it does not. The rules are
 //! those of `ipcperms` in the kernel's ipc/util.c.
 
-use super::words::{ModeDoubt, User};
+use super::{
+    Names,
+    words::{ModeDoubt, User},
+};
 use crate::sys::{self, Capability};
 use core::{ffi::c_int, fmt};
-
-/// The functions that change a mode: in the command, in C and in Rust.
-const CHANGE_MODE: &str = "shmkey chmod, shm_set_mode(), Segment::set_mode";
 
 /// Rights: the three bits of one class in a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,10 @@ impl Access {
 }
 
 impl Access {
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        AccessText(self, names)
+    }
+
     /// Returns whether the mode forbids the call.
     pub fn is_forbidden(&self) -> bool {
         matches!(self.verdict, Verdict::Forbidden { .. })
@@ -142,8 +146,11 @@ fn class(segment: &libc::ipc_perm) -> Option<Class> {
     Some(Class::Other)
 }
 
-impl fmt::Display for Access {
+struct AccessText(Access, &'static Names);
+
+impl fmt::Display for AccessText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AccessText(access, names) = *self;
         let Access {
             id,
             owner,
@@ -152,7 +159,7 @@ impl fmt::Display for Access {
             wanted,
             flags,
             verdict,
-        } = *self;
+        } = access;
         let (owner, user) = (User(owner), User(user));
         write!(
             f,
@@ -169,7 +176,8 @@ impl fmt::Display for Access {
                 write!(
                     f,
                     " may {may} it, and this call wants to {wanted} it; its owner can change the \
-                     mode ({CHANGE_MODE}), or create it with another mode"
+                     mode ({}), or create it with another mode",
+                    names.set_mode
                 )?;
                 // Both modes may be mistakes, and often are the same mistake.
                 let of_segment = ModeDoubt::of(mode);
@@ -178,7 +186,7 @@ impl fmt::Display for Access {
                 [of_segment, of_call]
                     .into_iter()
                     .flatten()
-                    .try_for_each(|doubt| write!(f, "; {doubt}"))
+                    .try_for_each(|doubt| write!(f, "; {}", doubt.text(names)))
             }
             Verdict::Allowed { filter } => {
                 write!(

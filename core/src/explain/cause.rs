@@ -1,6 +1,7 @@
 //! The causes of failed calls, and their texts: the fact, then the condition, then a remedy.
 
 use super::{
+    Names,
     access::Access,
     files::{self, LimitName},
     key::{Meant, NoKey},
@@ -39,6 +40,8 @@ pub enum Cause {
         id: c_int,
         ownership: Ownership,
     },
+    /// A segment existed, and has been removed since.
+    Existed,
     Access(Access),
     NotYours {
         owner: u32,
@@ -127,22 +130,44 @@ pub enum Cause {
     },
     /// An owner or a group: `uid` or `gid`, and the number.
     NoSuchOwner(&'static str, u32),
-    NotAttached(&'static str),
+    NotAttached(Unattached),
     Inside {
         id: c_int,
         start: usize,
     },
 }
 
-impl fmt::Display for Cause {
+/// Why no segment is attached at an address.
+#[derive(Clone, Copy, Debug)]
+pub enum Unattached {
+    Null,
+    /// It is the result of a failed `shmat`.
+    Failed,
+    /// It is the id of a segment.
+    Id,
+    Free,
+    /// The attachments cannot be read.
+    Unknown,
+}
+
+impl Cause {
+    /// Returns the text: the cause and a remedy.
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        CauseText(self, names)
+    }
+}
+
+struct CauseText(Cause, &'static Names);
+
+impl fmt::Display for CauseText {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
-            Cause::Plain(sentence) | Cause::TooLarge(sentence) | Cause::NotAttached(sentence) => {
-                f.write_str(sentence)
-            }
+        let CauseText(cause, names) = *self;
+        match cause {
+            Cause::Plain(sentence) | Cause::TooLarge(sentence) => f.write_str(sentence),
+            Cause::NotAttached(why) => not_attached(f, why, names),
             Cause::Directory(problem) => files::show(f, problem),
             Cause::NoFile { empty, relative } => no_file(f, empty, relative),
-            Cause::NoKey(no_key) => no_key.fmt(f),
+            Cause::NoKey(no_key) => no_key.text(names).fmt(f),
             Cause::ZeroSize => f.write_str(ZERO_SIZE),
             Cause::BeyondLimit { shmmax } => beyond_limit(f, shmmax),
             Cause::Smaller {
@@ -151,8 +176,9 @@ impl fmt::Display for Cause {
                 asked,
                 ownership,
             } => smaller(f, id, have, asked, ownership),
-            Cause::Exists { id, ownership } => exists(f, id, ownership),
-            Cause::Access(access) => access.fmt(f),
+            Cause::Exists { id, ownership } => exists(f, id, ownership, names),
+            Cause::Existed => existed(f, names),
+            Cause::Access(access) => access.text(names).fmt(f),
             Cause::NotYours {
                 owner,
                 creator,
@@ -179,8 +205,8 @@ impl fmt::Display for Cause {
             Cause::AddressSpace { asked, used, limit } => address_space(f, asked, used, limit),
             Cause::Mappings { used, limit } => mappings(f, used, limit),
             Cause::Locked { asked, user, limit } => locked(f, asked, User(user), limit),
-            Cause::NoId { id } => f.write_str(no_id(id)),
-            Cause::NotAnId { id, meant } => not_an_id(f, id, meant),
+            Cause::NoId { id } => no_id(f, id, names),
+            Cause::NotAnId { id, meant } => not_an_id(f, id, meant, names),
             Cause::Gone { other } => gone(f, other),
             Cause::NotAligned { address, page } => not_aligned(f, address, page),
             Cause::Occupied { from, to } => occupied(f, from, to),
@@ -191,8 +217,8 @@ impl fmt::Display for Cause {
                 unless,
             } => too_high(f, address, end, unless),
             Cause::NoIndex { index, highest } => no_index(f, index, highest),
-            Cause::NoSuchOwner(what, number) => no_such_owner(f, what, number),
-            Cause::Inside { id, start } => inside(f, id, start),
+            Cause::NoSuchOwner(what, number) => no_such_owner(f, what, number, names),
+            Cause::Inside { id, start } => inside(f, id, start, names),
         }
     }
 }
@@ -243,11 +269,21 @@ fn smaller(
     )
 }
 
-fn exists(f: &mut Formatter<'_>, id: c_int, ownership: Ownership) -> fmt::Result {
+fn exists(f: &mut Formatter<'_>, id: c_int, ownership: Ownership, names: &Names) -> fmt::Result {
     write!(
         f,
-        "a segment with this key exists (id {id}), and exclusive creation (IPC_EXCL) requires \
-         that none does; open it without IPC_EXCL; {ownership}"
+        "a segment with this key exists (id {id}), and exclusive creation ({}) requires that none \
+         does; {}; {ownership}",
+        names.exclusive, names.not_exclusive
+    )
+}
+
+fn existed(f: &mut Formatter<'_>, names: &Names) -> fmt::Result {
+    write!(
+        f,
+        "a segment with this key existed, and exclusive creation ({}) requires that none does; it \
+         has been removed since: try again",
+        names.exclusive
     )
 }
 
@@ -361,18 +397,30 @@ pub(super) const LOCKED_NONE: &str = "this process may not lock any memory (RLIM
 
 // Ids and indexes.
 
-fn no_id(id: c_int) -> &'static str {
+fn no_id(f: &mut Formatter<'_>, id: c_int, names: &Names) -> fmt::Result {
     match id {
-        -1 => "the id -1 is what a failed shmget returns; check its result before using it",
-        ..0 => "an id is never negative; pass the number that shmget returned",
-        _ => "there is no segment with this id; it may have been removed: open it again by its key",
+        -1 => write!(
+            f,
+            "the id -1 is what a failed {} returns; check its result before using it",
+            names.opener
+        ),
+        ..0 => write!(
+            f,
+            "an id is never negative; pass the number {}",
+            names.of_id
+        ),
+        _ => f.write_str(
+            "there is no segment with this id; it may have been removed: open it again by its key",
+        ),
     }
 }
 
-fn not_an_id(f: &mut Formatter<'_>, id: c_int, meant: Meant) -> fmt::Result {
+fn not_an_id(f: &mut Formatter<'_>, id: c_int, meant: Meant, names: &'static Names) -> fmt::Result {
     write!(
         f,
-        "no segment has the id {id}: {meant}; pass the id, which shmget returned"
+        "no segment has the id {id}: {}; pass the id {}",
+        meant.text(names),
+        names.of_id
     )
 }
 
@@ -394,11 +442,11 @@ fn no_index(f: &mut Formatter<'_>, index: c_int, highest: c_int) -> fmt::Result 
     )
 }
 
-fn no_such_owner(f: &mut Formatter<'_>, what: &str, number: u32) -> fmt::Result {
+fn no_such_owner(f: &mut Formatter<'_>, what: &str, number: u32, names: &Names) -> fmt::Result {
     write!(
         f,
-        "{what} {number} does not exist in this user namespace; \
-         fill the buffer by IPC_STAT before changing it"
+        "{what} {number} does not exist in this user namespace; {}",
+        names.known_owner
     )
 }
 
@@ -439,11 +487,36 @@ fn too_high(f: &mut Formatter<'_>, address: usize, end: usize, unless: bool) -> 
     )
 }
 
-fn inside(f: &mut Formatter<'_>, id: c_int, start: usize) -> fmt::Result {
+fn not_attached(f: &mut Formatter<'_>, why: Unattached, names: &Names) -> fmt::Result {
+    let from = names.of_address;
+    match why {
+        Unattached::Null => f.write_str(names.null),
+        Unattached::Failed => f.write_str(
+            "the address is (void *) -1, which shmat returns on failure; check its result before \
+             using it",
+        ),
+        Unattached::Id => write!(
+            f,
+            "this number is the id of a segment; pass the address {from}"
+        ),
+        Unattached::Free => write!(
+            f,
+            "no segment is attached at this address; pass the address {from}, and detach it once"
+        ),
+        Unattached::Unknown => write!(
+            f,
+            "the attachments of this process cannot be read; pass the address {from}, and detach \
+             it once"
+        ),
+    }
+}
+
+fn inside(f: &mut Formatter<'_>, id: c_int, start: usize, names: &Names) -> fmt::Result {
     write!(
         f,
         "this address is inside an attachment of the segment {id}, which begins at {start:#x}; \
-         pass the address that shmat returned"
+         pass the address {}",
+        names.of_address
     )
 }
 
@@ -471,7 +544,7 @@ mod tests {
                 "1 of 1 page of shared memory (kernel.shmall) is in use, and 1 more is too many;",
             ),
         ] {
-            let text = cause.to_string();
+            let text = cause.text(&super::super::names::C).to_string();
             assert!(text.starts_with(start), "{text}");
         }
     }

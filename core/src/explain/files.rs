@@ -72,7 +72,10 @@ fn of_directory(errno: Errno) -> &'static str {
              directory that only you can change (mode 0700)"
         }
         libc::ENOTDIR | libc::ELOOP => "is not a directory, or its path is a symbolic link",
-        libc::ENOENT => "cannot be made, because its parent directory does not exist",
+        libc::ENOENT => {
+            "cannot be made: its parent directory does not exist, or is on a file system that holds no such files (as \
+             /proc)"
+        }
         libc::EINVAL => {
             "has a table of another format, from another version of this library or another \
              kind of processor"
@@ -82,7 +85,7 @@ fn of_directory(errno: Errno) -> &'static str {
         libc::ENOSYS => {
             "is on a file system, or in a sandbox, without locks of open files (F_OFD_SETLK)"
         }
-        libc::ENAMETOOLONG => "has a path that is too long",
+        libc::ENAMETOOLONG => "has a path that is too long; it has at most 400 bytes",
         libc::ETIMEDOUT => {
             "is in use by a process that holds its lock for too long; it may be stopped"
         }

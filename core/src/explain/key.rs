@@ -1,6 +1,7 @@
 //! Keys and ids: numbers passed in place of each other, keys of files that were replaced, and segments
 //! of another IPC namespace.
 
+use super::Names;
 use crate::{
     backend::{self, Occupant},
     sys,
@@ -68,9 +69,17 @@ impl Meant {
     }
 }
 
-impl fmt::Display for Meant {
+impl Meant {
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        MeantText(self, names)
+    }
+}
+
+struct MeantText(Meant, &'static Names);
+
+impl fmt::Display for MeantText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self.0 {
             Meant::Key { key, holder } => {
                 write!(
                     f,
@@ -86,10 +95,7 @@ impl fmt::Display for Meant {
                 "the segment with the id {holder} has the key {key:#010x}, and {number} without \
                  0x is another number"
             ),
-            Meant::Id { id } => write!(
-                f,
-                "{id} is the id of a segment: pass an id to shmat or shmctl, not to shmget"
-            ),
+            Meant::Id { id } => write!(f, "{id} is the id of a segment: {}", self.1.takes_id),
         }
     }
 }
@@ -132,21 +138,30 @@ impl NoKey {
             ..self
         }
     }
+
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        NoKeyText(self, names)
+    }
 }
 
-impl fmt::Display for NoKey {
+struct NoKeyText(NoKey, &'static Names);
+
+impl fmt::Display for NoKeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
+        let NoKeyText(NoKey { key, brief }, names) = *self;
+        write!(
+            f,
             "there is no segment with this key; start the program that creates it first, or \
-             ask to create it (IPC_CREAT)",
+             ask to create it ({})",
+            names.create
         )?;
-        if self.brief {
+        if brief {
             return Ok(());
         }
-        if let Some(meant) = Meant::by_key(self.key) {
-            write!(f, "; {meant}")?;
+        if let Some(meant) = Meant::by_key(key) {
+            write!(f, "; {}", meant.text(names))?;
         }
-        if let Some(earlier) = Earlier::of(self.key) {
+        if let Some(earlier) = Earlier::of(key) {
             write!(f, "; {earlier}")?;
         }
         match Outside::find() {

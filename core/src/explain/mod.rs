@@ -17,12 +17,14 @@ mod files;
 mod key;
 mod leftover;
 mod memory;
+pub mod names;
 mod ownership;
 mod permission;
 mod words;
 
 pub use cause::Cause;
 pub use leftover::{Leftover, Removal, Segments};
+pub use names::Names;
 pub use ownership::Ownership;
 pub use words::{Bytes, ModeDoubt, ShownPath, Times, User};
 
@@ -31,6 +33,7 @@ use crate::{
     sys::{self, Capability, Errno},
 };
 use access::{Access, Rights};
+use cause::Unattached;
 use core::{ffi::c_int, fmt, mem};
 use key::{FAILED, Meant, NoKey};
 
@@ -109,10 +112,10 @@ pub fn why(call: Call<'_>, errno: Errno) -> Cause {
 /// Returns the facts behind a segment that this process may attach for reading only; `None` if its mode is not the
 /// reason, or that is unknown.
 #[cold]
-pub fn read_only(id: c_int) -> Option<impl fmt::Display> {
+pub fn read_only(id: c_int, names: &'static Names) -> Option<impl fmt::Display> {
     let record = backend::stat(id).ok()?;
     let access = Access::of(id, &record, Rights::of_attach(0), 0);
-    access.is_forbidden().then_some(access)
+    access.is_forbidden().then(|| access.text(names))
 }
 
 /// The text for an error of `ftok`.
@@ -142,10 +145,7 @@ fn get(errno: Errno, key: c_int, size: usize, flags: c_int) -> Cause {
                 id,
                 ownership: Ownership::new(id, &record),
             },
-            None => Cause::Plain(
-                "a segment with this key existed, and exclusive creation (IPC_EXCL) requires that \
-                 none does",
-            ),
+            None => Cause::Existed,
         },
         libc::ENOENT if key == FAILED => Cause::Plain(cause::KEY_OF_FAILED_FTOK),
         libc::ENOENT => Cause::NoKey(NoKey::new(key)),
@@ -334,33 +334,19 @@ fn bad_address(address: usize, size: usize, flags: c_int) -> Cause {
 /// `EINVAL` of `shmdt`.
 fn nothing_attached(address: usize) -> Cause {
     if address == 0 {
-        return Cause::NotAttached(
-            "the address is NULL, which shm_attach returns on failure; check its result before \
-             using it",
-        );
+        return Cause::NotAttached(Unattached::Null);
     }
     if address == usize::MAX {
-        return Cause::NotAttached(
-            "the address is (void *) -1, which shmat returns on failure; check its result before \
-             using it",
-        );
+        return Cause::NotAttached(Unattached::Failed);
     }
     match sys::find_attachment(|area| (area.start..area.start + area.len).contains(&address)) {
         Ok(Some(area)) if area.start != address => Cause::Inside {
             id: area.id,
             start: area.start,
         },
-        Ok(None) if is_id(address) => Cause::NotAttached(
-            "this number is the id of a segment; shmdt takes the address that shmat returned",
-        ),
-        Ok(None) => Cause::NotAttached(
-            "no segment is attached at this address; pass the address that shmat returned, and \
-             detach it once",
-        ),
-        _ => Cause::NotAttached(
-            "the attachments of this process cannot be read; pass the address that shmat \
-             returned, and detach it once",
-        ),
+        Ok(None) if is_id(address) => Cause::NotAttached(Unattached::Id),
+        Ok(None) => Cause::NotAttached(Unattached::Free),
+        _ => Cause::NotAttached(Unattached::Unknown),
     }
 }
 

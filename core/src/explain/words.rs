@@ -1,5 +1,6 @@
 //! Formats paths, users, counts and sizes for people.
 
+use super::Names;
 use crate::sys;
 use core::fmt::{self, Write as _};
 
@@ -138,18 +139,28 @@ fn is_usual(number: u32) -> bool {
         && digits.windows(2).all(|pair| pair[1] & !pair[0] == 0)
 }
 
-impl fmt::Display for ModeDoubt {
+impl ModeDoubt {
+    /// Returns the mistake, and what to write instead.
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        DoubtText(self, names)
+    }
+}
+
+struct DoubtText(ModeDoubt, &'static Names);
+
+impl fmt::Display for DoubtText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = self.mode;
-        match self.decimal {
+        let DoubtText(ModeDoubt { mode, decimal }, names) = *self;
+        match decimal {
             Some(number) => write!(
                 f,
                 "the mode {mode:04o} comes from the decimal number {number}: write 0{number} for \
                  an octal number in C"
             ),
-            None => f.write_str(
-                "the mode 0000 comes from flags without permission bits; add them, as in \
-                 IPC_CREAT | 0600",
+            None => write!(
+                f,
+                "the mode 0000 comes from flags without permission bits; add them, as in {}",
+                names.usual_mode
             ),
         }
     }

@@ -41,7 +41,7 @@ mod words;
 
 use crate::{
     backend::{self, Occupant},
-    explain::{self, Call, Cause, ModeDoubt},
+    explain::{self, Call, Cause, ModeDoubt, names},
     sys::{self, Errno},
     sysv,
 };
@@ -224,7 +224,7 @@ fn is_repeated(key: c_int, time: u64) -> bool {
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)?;
+        self.cause.text(&names::SYSTEM_V).fmt(f)?;
         // Both name the file.
         match (&self.doubt, &self.origin) {
             (Some(doubt), _) => write!(f, "; {doubt}"),
@@ -271,9 +271,10 @@ impl<'a> Note<'a> {
 
 impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = self.mode.map(|mode| mode.text(&names::SYSTEM_V));
         let parts: [Option<&dyn fmt::Display>; 3] = [
             self.argument.as_ref().map(|part| part as _),
-            self.mode.as_ref().map(|part| part as _),
+            mode.as_ref().map(|part| part as _),
             self.doubt.as_ref().map(|part| part as _),
         ];
         for (index, part) in parts.into_iter().flatten().enumerate() {

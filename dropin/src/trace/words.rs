@@ -100,7 +100,7 @@ fn get_flags(f: &mut fmt::Formatter<'_>, flags: c_int, creates: bool) -> fmt::Re
     }
     match rest {
         0 => Ok(()),
-        rest => write!(f, ", unknown flags {rest:#o}"),
+        rest => write!(f, ", unknown flags 0{rest:o}"),
     }
 }
 
@@ -120,7 +120,7 @@ fn attach_flags(f: &mut fmt::Formatter<'_>, flags: c_int) -> fmt::Result {
     }
     match flags & !(libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP | libc::SHM_EXEC) {
         0 => Ok(()),
-        rest => write!(f, ", unknown flags {rest:#o}"),
+        rest => write!(f, ", unknown flags 0{rest:o}"),
     }
 }
 

@@ -303,8 +303,10 @@ impl Receiver {
     ///
     /// *The rule* is that of a non-blocking socket: when the descriptor is readable, call
     /// [`try_recv`](Receiver::try_recv) or [`try_peek`](Receiver::try_peek) until it returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. Level-triggered and
-    /// edge-triggered event loops work. The first poll returns at once.
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. A call that fails with
+    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) leaves it readable; see
+    /// [`set_keep_waiting`](Receiver::set_keep_waiting). Level-triggered and edge-triggered event loops work. The first
+    /// poll returns at once.
     ///
     /// *When.* If the receiver got `WouldBlock` since the last time, a sender makes one system call, which makes the
     /// descriptor readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each

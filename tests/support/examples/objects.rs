@@ -11,7 +11,7 @@ use super::{
 use crate::support::{
     AGES, Form, Helper, Process, Programs, Random, Result,
     record::{RECORD_LAYOUT, Record},
-    say, wait_to_be_told,
+    say, wait_for_line,
 };
 use bytemuck::Zeroable;
 use shmkey::{Error, Key, Latest, Place, Ring, Segment};
@@ -139,7 +139,7 @@ pub fn dying_client(directory: &str) -> Result<()> {
     };
     let _roles = in_words(open())?;
     say("ready");
-    wait_to_be_told();
+    wait_for_line();
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use core::{
     fmt::{self, Write as _},
 };
 
-/// The longest path of a directory, in bytes.
+/// The longest path of a directory, in bytes; `explain/files.rs` and the documents name it.
 pub(super) const LONGEST: usize = 400;
 
 /// The room for a file's name, in bytes: the slash before it and the zero behind it included.
