@@ -559,7 +559,7 @@ int main(int count, char **arguments)
     timeouts();
     order();
     forked();
-    overwritten(count > 2 ? 8 : 300);
+    overwritten(count > 2 ? 8 : 100);
     overwritten_broadcast(count > 2 ? 4 : 40);
     return wrong;
 }
