@@ -1,7 +1,10 @@
 //! Bad networks: links that are cut or slow, and machines that never return.
 
 use super::{
-    bridge::{Bridge, CAPACITY, PATIENCE, THERE, expect, receiver, send, sender, wait_until},
+    bridge::{
+        Bridge, CAPACITY, PATIENCE, THERE, expect, expect_counter, receiver, send, sender,
+        wait_until,
+    },
     machines::Machine,
     proxy::{Proxy, Quality},
 };
@@ -150,19 +153,7 @@ fn a_lossless_ring_sheds_and_counts_when_that_is_asked_for() {
     let options = "--publish orders --connect tcp/10.77.1.2:7447 --when-full shed --metrics";
     let _ours = Bridge::start(&here, options);
     (0..10_000).for_each(|_| sender.send_timeout(&[0; 100], PATIENCE).unwrap());
-    let program = Path::new(env!("CARGO_BIN_EXE_shmkey-bridge"));
-    let shed = || {
-        let status = here
-            .command(program)
-            .arg("--status")
-            .output()
-            .unwrap()
-            .stdout;
-        let status = String::from_utf8(status).unwrap();
-        let line = status.lines().nth(1).unwrap().split_whitespace().nth(5);
-        line.unwrap().parse::<u64>().unwrap()
-    };
-    wait_until(|| shed() > 9000, || format!("more than {}", shed()));
+    expect_counter(&here, "shed", |shed| shed > 9000);
 }
 
 #[test]
