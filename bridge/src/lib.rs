@@ -16,6 +16,7 @@
 //! | `incoming` | an object that is subscribed to |
 //! | `refusals` | the log of what is refused: one line for each peer and reason |
 //! | `latest` | a latest value whose size is known only at run time |
+//! | `sockets` | when the kernel gives up a connection |
 //! | `slice` | the time slice of the bridge's threads |
 //! | `counters`, `status` | what the bridge counts, and how it is read |
 
@@ -28,6 +29,7 @@ pub mod options;
 pub mod outgoing;
 pub mod refusals;
 pub mod slice;
+pub mod sockets;
 pub mod status;
 pub mod wire;
 

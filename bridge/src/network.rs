@@ -9,7 +9,7 @@
 //! neither.
 //! In NAME, each byte other than an ASCII letter, digit, `-`, `_` or `.` is written as `%` and two hexadecimal digits.
 
-use crate::{Failure, counters::AllCounters, options::Options};
+use crate::{Failure, counters::AllCounters, options::Options, sockets};
 use bytes::Bytes;
 use std::{collections::hash_map::RandomState, fmt::Write, fs, hash::BuildHasher};
 use tracing::{debug, info};
@@ -52,6 +52,9 @@ impl Network {
     /// If the configuration is wrong, or an address to listen at is in use.
     pub fn open(options: &Options) -> Result<Network, Failure> {
         let config = config(options)?;
+        if options.config.is_none() {
+            sockets::limit()?;
+        }
         let session = zenoh::open(config).wait()?;
         info!(zid = %session.zid(), "connected to Zenoh");
         Ok(Network {

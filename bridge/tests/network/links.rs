@@ -186,3 +186,31 @@ fn a_slow_receiver_holds_the_sender_up_and_memory_does_not_grow() {
     }
     expect(&mut receiver, 0..sent);
 }
+
+#[test]
+fn a_link_that_is_cut_for_good_does_not_hold_up_other_machines() {
+    let (here, there) = Machine::pair();
+    let other = Machine::new("other");
+    here.connect(&other, "10.77.2");
+    let open = || Broadcast::open("news", CAPACITY).unwrap();
+    let mut publisher = here.run(|| open().publisher().unwrap());
+    let mut subscriber = other.run(|| open().subscribe().unwrap());
+    let options = "--peer-timeout 1 --connect tcp/10.77.2.2:7447";
+    let (ours, _theirs) = Bridge::both(&here, &there, "news", options);
+    let _others = Bridge::start(&other, "--subscribe news --listen tcp/10.77.2.2:7447");
+    for machine in ["there", "other"] {
+        ours.expect(&format!(
+            "carrying to another bridge object=\"news\" peer=\"{machine}\""
+        ));
+    }
+    here.set_link("10.77.1", "down");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publish = |_| publisher.publish_timeout(&[0; 1000], PATIENCE).unwrap();
+            (0..20_000).for_each(&mut publish);
+        });
+        for _ in 0..20_000 {
+            subscriber.recv_timeout(&mut [0; 1000], PATIENCE).unwrap();
+        }
+    });
+}
