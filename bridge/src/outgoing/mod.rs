@@ -83,7 +83,7 @@ impl Outgoing {
             stop: AtomicBool::new(false),
             counters,
         });
-        let channel = network.publisher(name, {
+        let channel = network.publisher(name, options.when_full, {
             let shared = Arc::clone(&shared);
             move |packet| shared.receive(packet)
         })?;

@@ -214,3 +214,20 @@ fn a_link_that_is_cut_for_good_does_not_hold_up_other_machines() {
         }
     });
 }
+
+#[test]
+fn a_link_that_is_cut_does_not_block_the_sender_if_messages_are_shed() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "--when-full shed");
+    send(&mut sender, 0..10);
+    expect(&mut receiver, 0..10);
+    here.set_link("10.77.1", "down");
+    // The kernel gives the connection up after four seconds. No send waits for that.
+    for _ in 0..100_000 {
+        sender
+            .send_timeout(&[0; 100], Duration::from_secs(2))
+            .unwrap();
+    }
+    expect_counter(&here, "shed", |shed| shed > 80_000);
+}
