@@ -12,6 +12,7 @@
 //! | `network` | the session with Zenoh, and the keys of objects |
 //! | `description` | the description of an object, which two machines compare |
 //! | `wire` | packets |
+//! | `offer` | the packet that describes an object |
 //! | `outgoing` | an object that is published |
 //! | `incoming` | an object that is subscribed to |
 //! | `refusals` | the log of what is refused: one line for each peer and reason |
@@ -25,6 +26,7 @@ pub mod description;
 pub mod incoming;
 pub mod latest;
 pub mod network;
+pub mod offer;
 pub mod options;
 pub mod outgoing;
 pub mod refusals;

@@ -28,7 +28,6 @@ use std::{
 use tracing::{debug, info};
 use zenoh::{
     Config, Session, Wait,
-    bytes::ZBytes,
     pubsub::{Publisher, Subscriber},
     qos::CongestionControl,
     sample::Locality,
@@ -132,7 +131,7 @@ impl Network {
     pub fn subscriber(
         &self,
         name: &str,
-        take: impl Fn(Option<u64>, &ZBytes) + Send + Sync + 'static,
+        take: impl Fn(Option<u64>, &[u8]) + Send + Sync + 'static,
     ) -> Result<Subscription, Failure> {
         let subscriber = self
             .session
@@ -140,7 +139,7 @@ impl Network {
         let subscriber = subscriber.callback(move |sample| {
             let instance = sample.key_expr().as_str().rsplit('/').next();
             let instance = instance.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-            take(instance, sample.payload());
+            take(instance, &sample.payload().to_bytes());
         });
         Ok(Subscription {
             _subscriber: subscriber.allowed_origin(Locality::Remote).wait()?,

@@ -171,6 +171,7 @@ impl Shared {
                 }
             }
             What::Refusal => {
+                peers.remove(header.from, 0);
                 let why = format!("the other bridge refuses the object: {text}");
                 self.refusals.mismatch(header.from, &why);
             }

@@ -42,6 +42,20 @@ impl Bridge {
         (Bridge::start(here, &publisher), subscriber)
     }
 
+    /// Returns how many bytes of memory the bridge has.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .unwrap()
+            << 10
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

@@ -157,34 +157,20 @@ fn a_lossless_ring_sheds_and_counts_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_machine_that_is_away_for_good_does_not_hold_a_broadcast_up() {
-    let (here, there) = Machine::pair();
-    let mut publisher = here.run(|| Broadcast::open("news", 4096).unwrap().publisher().unwrap());
-    let (ours, theirs) = Bridge::both(&here, &there, "news", "--peer-timeout 1");
-    ours.expect("carrying to another bridge");
-    theirs.kill();
-    for _ in 0..10_000 {
-        publisher.publish_timeout(&[0; 1000], PATIENCE).unwrap();
-    }
-    ours.expect("dropped a bridge that was silent");
-}
-
-#[test]
-fn a_slow_receiver_holds_the_sender_up_and_memory_does_not_grow() {
+fn a_link_that_is_cut_does_not_block_the_sender_if_messages_are_shed() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--window 128K");
-    ours.expect("carrying to another bridge");
-    let mut sent = 0;
-    // Two rings of 64 KiB and a window hold a few thousand messages. Then the sender has to wait.
-    while sender
-        .send_timeout(&u64::to_le_bytes(sent), Duration::from_secs(1))
-        .is_ok()
-    {
-        sent += 1;
-        assert!(sent < 20_000, "nothing holds the sender up");
+    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "--when-full shed");
+    send(&mut sender, 0..10);
+    expect(&mut receiver, 0..10);
+    here.set_link("10.77.1", "down");
+    // The kernel gives the connection up after four seconds. No send waits for that.
+    for _ in 0..100_000 {
+        sender
+            .send_timeout(&[0; 100], Duration::from_secs(2))
+            .unwrap();
     }
-    expect(&mut receiver, 0..sent);
+    expect_counter(&here, "shed", |shed| shed > 80_000);
 }
 
 #[test]
@@ -216,18 +202,84 @@ fn a_link_that_is_cut_for_good_does_not_hold_up_other_machines() {
 }
 
 #[test]
-fn a_link_that_is_cut_does_not_block_the_sender_if_messages_are_shed() {
+fn a_machine_that_returns_after_it_was_dropped_gets_a_broadcast_again() {
+    let (here, there) = Machine::pair();
+    let open = || Broadcast::open("news", CAPACITY).unwrap();
+    let mut publisher = here.run(|| open().publisher().unwrap());
+    let mut subscriber = there.run(|| open().subscribe().unwrap());
+    let mut publish = |number: usize| {
+        let message = [&number.to_ne_bytes()[..], &[0; 992]].concat();
+        publisher.publish_timeout(&message, PATIENCE).unwrap();
+    };
+    let (ours, _theirs) = Bridge::both(&here, &there, "news", "--peer-timeout 1");
+    ours.expect("carrying to another bridge");
+    here.set_link("10.77.1", "down");
+    (0..10_000).for_each(&mut publish);
+    ours.expect("dropped a bridge that was silent");
+    here.set_link("10.77.1", "up");
+    let is_there = || ours.log().matches("carrying to another bridge").count() == 2;
+    wait_until(is_there, || "the other machine".to_owned());
+    thread::scope(|scope| {
+        scope.spawn(|| (10_000..20_000).for_each(&mut publish)); // many windows
+        let mut message = [0; 1000];
+        while message[..8] != 19_999_usize.to_ne_bytes() {
+            subscriber.recv_timeout(&mut message, PATIENCE).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_machine_that_is_away_for_good_does_not_hold_a_broadcast_up() {
+    let (here, there) = Machine::pair();
+    let mut publisher = here.run(|| Broadcast::open("news", 4096).unwrap().publisher().unwrap());
+    let (ours, theirs) = Bridge::both(&here, &there, "news", "--peer-timeout 1");
+    ours.expect("carrying to another bridge");
+    theirs.kill();
+    for _ in 0..10_000 {
+        publisher.publish_timeout(&[0; 1000], PATIENCE).unwrap();
+    }
+    ours.expect("dropped a bridge that was silent");
+}
+
+#[test]
+fn a_slow_receiver_holds_the_sender_up_and_memory_does_not_grow() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "--when-full shed");
-    send(&mut sender, 0..10);
-    expect(&mut receiver, 0..10);
-    here.set_link("10.77.1", "down");
-    // The kernel gives the connection up after four seconds. No send waits for that.
-    for _ in 0..100_000 {
-        sender
-            .send_timeout(&[0; 100], Duration::from_secs(2))
-            .unwrap();
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--window 128K");
+    ours.expect("carrying to another bridge");
+    let mut sent = 0;
+    // Two rings of 64 KiB and a window hold a few thousand messages. Then the sender has to wait.
+    while sender
+        .send_timeout(&u64::to_le_bytes(sent), Duration::from_secs(1))
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 20_000, "nothing holds the sender up");
     }
-    expect_counter(&here, "shed", |shed| shed > 80_000);
+    expect(&mut receiver, 0..sent);
+}
+
+#[test]
+fn short_packets_that_wait_take_little_memory_on_both_machines() {
+    const PACKETS: usize = 4000;
+    let (here, there) = Machine::pair();
+    let open = || Ring::open("orders", CAPACITY).unwrap();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    let fill = |sender: &mut shmkey::Sender, len| sender.send_timeout(&vec![1; len], PATIENCE);
+    (0..3).for_each(|_| fill(&mut sender, 30_000).unwrap()); // two have room in the other ring
+    expect_counter(&here, "lag", |lag| lag == 1);
+    let before = [&ours, &theirs].map(Bridge::memory);
+    let ring = here.run(open);
+    for _ in 0..PACKETS {
+        fill(&mut sender, 1).unwrap();
+        wait_until(|| ring.used() == 0, || "the bridge".to_owned()); // a packet for each message
+    }
+    expect_counter(&here, "lag", |lag| lag == 1 + PACKETS as u64);
+    for (bridge, before) in [&ours, &theirs].into_iter().zip(before) {
+        let more = bridge.memory().saturating_sub(before);
+        assert!(more < 16 << 20, "{more} bytes for {PACKETS} packets");
+    }
+    let mut message = Vec::new();
+    (0..3 + PACKETS).for_each(|_| _ = receiver.recv_vec_timeout(&mut message, PATIENCE).unwrap());
 }

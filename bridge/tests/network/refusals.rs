@@ -2,7 +2,7 @@
 
 use super::{
     bridge::{
-        Bridge, CAPACITY, THERE, collect, expect, expect_counter, receiver, send, sender,
+        Bridge, CAPACITY, PATIENCE, THERE, collect, expect, expect_counter, receiver, send, sender,
         wait_until,
     },
     machines::Machine,
@@ -10,6 +10,7 @@ use super::{
 use shmkey::{Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment};
 use shmkey_bridge::{
     description::Description,
+    offer::Offer,
     wire::{HEADER, Header, What},
 };
 use std::{
@@ -73,7 +74,7 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
     theirs.expect("delivering what another bridge publishes");
     send(&mut sender, 0..10);
     let hostile = Hostile::start(&here, &[THERE]);
-    for (sent, (packet, why)) in (1..).zip(hostile_packets()) {
+    for (sent, (packet, why)) in (1..).zip(hostile_packets(&here)) {
         hostile.put("shmkey/1/orders/from/0000000000000007", &packet);
         theirs.expect(why);
         expect_counter(&there, "refused", |count| count == sent);
@@ -84,12 +85,14 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
 }
 
 /// Returns packets under the key of the instance 7, and why each is refused.
-fn hostile_packets() -> [(Vec<u8>, &'static str); 7] {
+fn hostile_packets(machine: &Machine) -> [(Vec<u8>, &'static str); 8] {
     let with_body = |what, body: &[u8]| {
         let mut header = Header::new(what, 7);
         header.other = 1;
         header.with_body(body)
     };
+    // A payload of this size has no room for such a message.
+    let too_long = offer(7, machine, |what| what.capacity = 1 << 40);
     let foreign = Header::new(What::Messages, 8).with_body(b"");
     [
         (vec![], "it is not a packet of a bridge"),
@@ -98,6 +101,7 @@ fn hostile_packets() -> [(Vec<u8>, &'static str); 7] {
             with_body(What::Offer, b"short"),
             "its description is malformed",
         ),
+        (too_long, "its description is malformed"),
         (with_body(What::Messages, b"x"), "its lengths are cut off"),
         (
             with_body(What::Messages, &[1; 9]),
@@ -114,9 +118,41 @@ fn offer(instance: u64, machine: &Machine, change: impl Fn(&mut Description)) ->
     let mut what = what.unwrap().unwrap();
     change(&mut what);
     let header = Header::new(What::Offer, instance);
-    let mut body = Vec::new();
-    what.write(&mut body);
-    header.with_body(&body)
+    let (to, name) = (0, "evil".to_owned());
+    let offer = Offer {
+        header,
+        what,
+        to,
+        name,
+    };
+    offer.packet()
+}
+
+#[test]
+fn a_part_of_a_value_of_another_length_is_refused_and_changes_nothing() {
+    let (here, there) = Machine::pair();
+    let open = || Latest::<u64>::open("orders").unwrap();
+    let (mut publisher, value) = (here.run(|| open().publisher().unwrap()), there.run(open));
+    let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    let delivering = "delivering what another bridge publishes";
+    theirs.expect(delivering);
+    let hostile = Hostile::start(&here, &[THERE]);
+    let key = "shmkey/1/orders/from/0000000000000007";
+    hostile.put(key, &offer(7, &here, |_| ()));
+    theirs.expect(&format!("{delivering} object=\"orders\" peer=\"evil\""));
+    let mut part = Header::new(What::Part, 7);
+    part.third = 1;
+    hostile.put(key, &part.with_body(b"x"));
+    theirs.expect("it has a message of a length that this latest value does not allow");
+    publisher.publish(9).unwrap();
+    let mut seen = 0;
+    assert_eq!(value.wait_newer_timeout(&mut seen, PATIENCE).unwrap(), 9);
+    assert_eq!(
+        theirs.log().matches(delivering).count(),
+        2,
+        "{}",
+        theirs.log()
+    );
 }
 
 #[test]
@@ -280,7 +316,7 @@ fn locks_are_refused_with_the_reason() {
 fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
+    let (ours, theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
     ours.expect("carrying to another bridge");
     let second = Machine::new("second");
     second.connect(&here, "10.77.2");
@@ -290,6 +326,14 @@ fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     ours.expect(&format!("a request of second: {why}"));
     send(&mut sender, 0..1000);
     expect(&mut receiver, 0..1000);
+    // The second machine has none of these, and gets the others as soon as the first one has ended.
+    assert_eq!(
+        second.run(|| Ring::open("orders", CAPACITY).unwrap().used()),
+        0
+    );
+    assert!(theirs.terminate().success());
+    send(&mut sender, 1000..2000);
+    expect(&mut self::receiver(&second, "orders"), 1000..2000);
 }
 
 #[test]
