@@ -252,6 +252,10 @@ impl<'a> Clerk<'a> {
             shared.note_delivered(&mut state, waiting.from, &messages[..delivered]);
             state.is_busy = false;
             drop(messages);
+            let origin = state.origins.get(&waiting.from);
+            if origin.is_some_and(|origin| !origin.is_ours()) {
+                continue; // another bridge has got them since
+            }
             if state.waiting.put_back(waiting, delivered) {
                 pause_if(delivered == 0, state);
                 return;
