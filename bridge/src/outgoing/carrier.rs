@@ -197,11 +197,26 @@ impl Carrier {
         self.heartbeat = Instant::now();
     }
 
-    fn has_room(&self, what: &Description) -> bool {
+    /// Returns whether there is room for more messages. A lossy object waits for the fastest bridge only: others do not
+    /// get again what that one has.
+    fn has_room(&mut self, what: &Description) -> bool {
+        if !self.is_full(what) {
+            return true;
+        }
+        let fastest = lock(&self.shared.peers).as_ref().and_then(Peers::fastest);
+        if what.is_lossy()
+            && let Some(delivered) = fastest
+        {
+            self.window.forget(delivered);
+        }
+        !self.is_full(what)
+    }
+
+    fn is_full(&self, what: &Description) -> bool {
         match what.kind {
             // At most two values are under way, so that the newest one follows soon.
-            Kind::Latest => self.window.next() - self.window.base() < 2,
-            _ => self.window.bytes() + ROOM <= self.options.window.max(2 * ROOM),
+            Kind::Latest => self.window.next() - self.window.base() >= 2,
+            _ => self.window.bytes() + ROOM > self.options.window.max(2 * ROOM),
         }
     }
 

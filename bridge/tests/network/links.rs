@@ -8,7 +8,7 @@ use super::{
     machines::Machine,
     proxy::{Proxy, Quality},
 };
-use shmkey::{Broadcast, ErrorKind, Ring};
+use shmkey::{Broadcast, ErrorKind, Latest, Ring};
 use std::{path::Path, thread, time::Duration};
 
 #[test]
@@ -199,6 +199,27 @@ fn a_link_that_is_cut_for_good_does_not_hold_up_other_machines() {
             subscriber.recv_timeout(&mut [0; 1000], PATIENCE).unwrap();
         }
     });
+}
+
+#[test]
+fn a_link_that_is_cut_does_not_keep_the_newest_value_from_other_machines() {
+    let (here, there) = Machine::pair();
+    let other = Machine::new("other");
+    here.connect(&other, "10.77.2");
+    let open = || Latest::<u64>::open("position").unwrap();
+    let (mut publisher, value) = (here.run(|| open().publisher().unwrap()), other.run(open));
+    let options = "--peer-timeout 1000 --connect tcp/10.77.2.2:7447";
+    let (ours, _theirs) = Bridge::both(&here, &there, "position", options);
+    let _others = Bridge::start(&other, "--subscribe position --listen tcp/10.77.2.2:7447");
+    expect_counter(&here, "peers", |peers| peers == 2);
+    here.set_link("10.77.1", "down");
+    for number in 0..20 {
+        publisher.publish(number).unwrap();
+        wait_until(|| value.read().unwrap() == Some(number), || ours.log());
+    }
+    here.set_link("10.77.1", "up");
+    let theirs = there.run(open);
+    wait_until(|| theirs.read().unwrap() == Some(19), || ours.log());
 }
 
 #[test]
