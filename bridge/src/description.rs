@@ -3,7 +3,10 @@
 
 use crate::{Failure, wire::u64_at};
 use shmkey::{ErrorKind, Key, Segment};
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{Ordering, fence},
+};
 
 /// The kinds of objects that are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +73,7 @@ const ORDER: u8 = if cfg!(target_endian = "big") { 2 } else { 1 };
 const HEADER: usize = 512;
 const READY: u32 = 2;
 /// The length of a description in a packet, without the layout's name.
-const FIXED: usize = 40;
+const FIXED: usize = 32;
 
 impl Description {
     /// Reads the description of the object with this name. Returns `None` if it does not exist or is not ready yet.
@@ -93,6 +96,9 @@ impl Description {
         if word(&header, 24) != READY {
             return Ok(None);
         }
+        // Acquire: what precedes the state in its creator is read after it. The state was read, so this works, too.
+        fence(Ordering::Acquire);
+        let _ = memory.read_at(0, &mut header);
         Description::of_header(name, &header).map(Some)
     }
 
@@ -153,6 +159,15 @@ impl Description {
         }
     }
 
+    /// Returns whether a message of this object may have this length.
+    #[must_use]
+    pub fn allows(&self, len: u64) -> bool {
+        match self.kind {
+            Kind::Ring | Kind::Broadcast => len <= self.longest(),
+            Kind::Latest | Kind::Semaphore => len == self.longest(),
+        }
+    }
+
     /// Returns the first difference between the object here and the one there, as a sentence.
     #[must_use]
     pub fn difference(&self, there: &Description) -> Option<String> {
@@ -199,13 +214,14 @@ impl Description {
             self.layout.len() as u8,
         ]);
         body.extend(self.options.to_le_bytes());
-        for number in [self.size, self.fingerprint, self.capacity, 0] {
+        for number in [self.size, self.fingerprint, self.capacity] {
             body.extend(number.to_le_bytes());
         }
         body.extend(self.layout.as_bytes());
     }
 
-    /// Reads a description from the body of a packet. Returns it and the rest of the body.
+    /// Reads a description from the body of a packet. Returns it and the rest of the body; `None` if it is malformed, or
+    /// if no object can be like that, because its payload has no room for its longest message.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<(Description, &[u8])> {
         let (fixed, rest) = body.split_at_checked(FIXED)?;
@@ -220,7 +236,7 @@ impl Description {
             capacity: u64_at(fixed, 24),
             layout: std::str::from_utf8(layout).ok()?.to_owned(),
         };
-        Some((description, rest))
+        (description.longest() <= description.size).then_some((description, rest))
     }
 }
 
@@ -251,10 +267,10 @@ fn native(header: &[u8; HEADER], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn ring() -> Description {
+    pub fn ring() -> Description {
         Description {
             kind: Kind::Ring,
             order: ORDER,

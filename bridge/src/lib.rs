@@ -12,10 +12,12 @@
 //! | `network` | the session with Zenoh, and the keys of objects |
 //! | `description` | the description of an object, which two machines compare |
 //! | `wire` | packets |
+//! | `offer` | the packet that describes an object |
 //! | `outgoing` | an object that is published |
 //! | `incoming` | an object that is subscribed to |
 //! | `refusals` | the log of what is refused: one line for each peer and reason |
 //! | `latest` | a latest value whose size is known only at run time |
+//! | `sockets` | when the kernel gives up a connection |
 //! | `slice` | the time slice of the bridge's threads |
 //! | `counters`, `status` | what the bridge counts, and how it is read |
 
@@ -24,10 +26,12 @@ pub mod description;
 pub mod incoming;
 pub mod latest;
 pub mod network;
+pub mod offer;
 pub mod options;
 pub mod outgoing;
 pub mod refusals;
 pub mod slice;
+pub mod sockets;
 pub mod status;
 pub mod wire;
 

@@ -9,13 +9,25 @@
 //! neither.
 //! In NAME, each byte other than an ASCII letter, digit, `-`, `_` or `.` is written as `%` and two hexadecimal digits.
 
-use crate::{Failure, counters::AllCounters, options::Options};
+use crate::{
+    Failure,
+    counters::AllCounters,
+    options::{Options, WhenFull},
+    sockets,
+};
 use bytes::Bytes;
-use std::{collections::hash_map::RandomState, fmt::Write, fs, hash::BuildHasher};
+use std::{
+    collections::hash_map::RandomState,
+    fmt::Write,
+    fs,
+    hash::BuildHasher,
+    io,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
 use tracing::{debug, info};
 use zenoh::{
     Config, Session, Wait,
-    bytes::ZBytes,
     pubsub::{Publisher, Subscriber},
     qos::CongestionControl,
     sample::Locality,
@@ -35,10 +47,23 @@ pub struct Network {
 
 /// A key under which this bridge puts packets.
 pub struct Channel {
-    publisher: Publisher<'static>,
+    /// `None` while it is being dropped.
+    way: Option<Way>,
+    thread: Option<thread::JoinHandle<()>>,
     /// The subscription to the packets that come back.
     _answers: Option<Subscription>,
 }
+
+/// How packets get to Zenoh.
+enum Way {
+    /// At once: the caller waits while the link is full.
+    Direct(Publisher<'static>),
+    /// By another thread: a caller that sheds messages must not wait.
+    Thread(SyncSender<Bytes>),
+}
+
+/// How many packets wait for the thread of a channel at most. A window is full before, unless its packets are short.
+const MOST_QUEUED: usize = 1 << 14;
 
 /// A subscription to packets, which ends when it is dropped.
 pub struct Subscription {
@@ -52,6 +77,9 @@ impl Network {
     /// If the configuration is wrong, or an address to listen at is in use.
     pub fn open(options: &Options) -> Result<Network, Failure> {
         let config = config(options)?;
+        if options.config.is_none() {
+            sockets::limit()?;
+        }
         let session = zenoh::open(config).wait()?;
         info!(zid = %session.zid(), "connected to Zenoh");
         Ok(Network {
@@ -63,13 +91,14 @@ impl Network {
     }
 
     /// Returns the channel of an object that this bridge publishes. Threads of Zenoh call `answer` with each packet
-    /// that comes back.
+    /// that comes back. With [`WhenFull::Shed`], a thread puts the packets.
     ///
     /// # Errors
     /// Those of Zenoh.
     pub fn publisher(
         &self,
         name: &str,
+        when_full: WhenFull,
         answer: impl Fn(&[u8]) + Send + Sync + 'static,
     ) -> Result<Channel, Failure> {
         let answers = self
@@ -79,7 +108,11 @@ impl Network {
         let answers = Subscription {
             _subscriber: answers.allowed_origin(Locality::Remote).wait()?,
         };
-        self.channel(key(name, "from", self.instance)?, Some(answers))
+        let mut channel = self.channel(key(name, "from", self.instance)?, Some(answers))?;
+        if when_full == WhenFull::Shed {
+            channel.put_in_thread()?;
+        }
+        Ok(channel)
     }
 
     /// Returns a channel to a publishing bridge.
@@ -98,7 +131,7 @@ impl Network {
     pub fn subscriber(
         &self,
         name: &str,
-        take: impl Fn(Option<u64>, &ZBytes) + Send + Sync + 'static,
+        take: impl Fn(Option<u64>, &[u8]) + Send + Sync + 'static,
     ) -> Result<Subscription, Failure> {
         let subscriber = self
             .session
@@ -106,7 +139,7 @@ impl Network {
         let subscriber = subscriber.callback(move |sample| {
             let instance = sample.key_expr().as_str().rsplit('/').next();
             let instance = instance.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-            take(instance, sample.payload());
+            take(instance, &sample.payload().to_bytes());
         });
         Ok(Subscription {
             _subscriber: subscriber.allowed_origin(Locality::Remote).wait()?,
@@ -127,20 +160,55 @@ impl Network {
         let publisher = publisher
             .congestion_control(CongestionControl::Block)
             .express(true);
+        let publisher = publisher.allowed_destination(Locality::Remote).wait()?;
         Ok(Channel {
-            publisher: publisher.allowed_destination(Locality::Remote).wait()?,
+            way: Some(Way::Direct(publisher)),
+            thread: None,
             _answers: answers,
         })
     }
 }
 
 impl Channel {
-    /// Sends a packet. Waits while the link is full. If the packet is lost, its receiver notices that from the next
-    /// one.
+    /// Sends a packet. Waits while the link is full, unless a thread does. If the packet is lost, its receiver notices
+    /// that from the next one.
     pub fn put(&self, packet: Bytes) {
-        if let Err(why) = self.publisher.put(packet).wait() {
-            debug!(key = %self.publisher.key_expr(), "lost a packet: {why}");
+        match &self.way {
+            Some(Way::Direct(publisher)) => put(publisher, packet),
+            Some(Way::Thread(queue)) => _ = queue.send(packet), // the thread ends after the queue
+            None => {}
         }
+    }
+
+    /// Starts a thread that puts the packets.
+    fn put_in_thread(&mut self) -> io::Result<()> {
+        if let Some(Way::Direct(publisher)) = self.way.take() {
+            let (queue, packets) = sync_channel(MOST_QUEUED);
+            let thread = thread::Builder::new().name(format!("put {}", publisher.key_expr()));
+            let puts = move || {
+                packets
+                    .into_iter()
+                    .for_each(|packet| put(&publisher, packet))
+            };
+            self.thread = Some(thread.spawn(puts)?);
+            self.way = Some(Way::Thread(queue));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.way = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // it has put the packets that were left; a panic was reported when it happened
+        }
+    }
+}
+
+fn put(publisher: &Publisher, packet: Bytes) {
+    if let Err(why) = publisher.put(packet).wait() {
+        debug!(key = %publisher.key_expr(), "lost a packet: {why}");
     }
 }
 

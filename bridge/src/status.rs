@@ -1,15 +1,15 @@
 //! The counters over HTTP: a bridge serves them, and `--status` reads them.
 
-use crate::{Failure, counters::AllCounters};
+use crate::{Failure, TICK, counters::AllCounters};
 use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::info;
 
-/// How long each read and each write may take.
+/// How long a request may take to arrive, and each write.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The number of bytes of a request after which no more are read.
 const REQUEST: usize = 4096;
@@ -26,19 +26,24 @@ pub fn serve(address: &str, counters: AllCounters) -> Result<(), Failure> {
         .name("metrics".to_owned())
         .spawn(move || {
             // One client at a time: a slow client delays the others, but costs no further thread.
-            for client in listener.incoming().flatten() {
-                let _ = answer(&client, &counters); // a client that has left needs no answer
+            for client in listener.incoming() {
+                match client {
+                    Ok(client) => _ = answer(&client, &counters), // a client that has left needs no answer
+                    Err(_) => thread::sleep(TICK), // too few descriptors, for example
+                }
             }
         })?;
     Ok(())
 }
 
 fn answer(mut client: &TcpStream, counters: &AllCounters) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
+    let end = Instant::now() + PATIENCE;
     let mut request = Vec::new();
     let mut piece = [0; 512];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST {
+        // A timeout of zero would be an error, too.
+        client.set_read_timeout(Some(end.saturating_duration_since(Instant::now())))?;
         match client.read(&mut piece)? {
             0 => break,
             len => request.extend_from_slice(&piece[..len]),
@@ -100,5 +105,21 @@ mod tests {
         assert!(read(&address).unwrap_err().0.contains("no bridge"));
         serve(&address, counters.clone()).unwrap();
         assert_eq!(read(&address).unwrap(), counters.table());
+    }
+
+    #[test]
+    fn a_client_that_sends_its_request_byte_by_byte_does_not_hold_others_up() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        serve(&address.to_string(), AllCounters::default()).unwrap();
+        let mut slow = TcpStream::connect(address).unwrap();
+        // It never sends the end of the request, and is cut off long before its last byte.
+        let is_cut_off = (0..100).any(|_| {
+            thread::sleep(TICK);
+            slow.write_all(b"x").is_err()
+        });
+        assert!(is_cut_off);
+        assert!(read(&address.to_string()).is_ok());
     }
 }

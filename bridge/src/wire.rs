@@ -40,8 +40,8 @@ const VERSION: u8 = 1;
 #[repr(u8)]
 pub enum What {
     /// From a publisher, four times a second: describes the object. `number` is that of the next message, `other` is
-    /// that of the oldest message that it can send again, and `third` is its window in bytes. The body is a description
-    /// and the name of the machine.
+    /// that of the oldest message that it can send again, and `third` is its window in bytes. The body is that of an
+    /// [`Offer`](crate::offer::Offer).
     Offer = 1,
     /// From a publisher: whole messages. `number` is that of the first message, and `other` is their count. The body
     /// has the bytes of all messages, and then their lengths, four bytes each.

@@ -1,15 +1,19 @@
 //! The thread that opens the object, sends acknowledgements, and delivers the packets that wait.
 
-use super::{Contents, MOST_ORIGINS, Shared, State, origin::Origin, sink::Sink};
+use super::{
+    Shared, State,
+    origin::{MOST, Origin},
+    sink::Sink,
+};
 use crate::{
     Failure, HEARTBEAT, TICK,
-    description::{Description, Kind},
+    description::Description,
     is_removed, lock,
     network::Channel,
-    wire::{self, Header, JOINS, LACKS, What},
+    offer::Offer,
+    wire::{Header, JOINS, LACKS, What},
 };
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::{MutexGuard, atomic::Ordering::Relaxed},
     thread,
@@ -60,8 +64,8 @@ impl<'a> Clerk<'a> {
     pub fn run(&mut self) {
         while !self.shared.stop.load(Relaxed) {
             let offers = self.wait_for_work();
-            for (header, what, name) in offers {
-                self.accept(&header, what, name);
+            for offer in offers {
+                self.accept(&offer);
             }
             if self.heartbeat <= Instant::now() {
                 self.heartbeat = Instant::now() + HEARTBEAT;
@@ -75,7 +79,7 @@ impl<'a> Clerk<'a> {
     }
 
     /// Waits until there is work, at most for a tick. Returns the offers of new bridges.
-    fn wait_for_work(&self) -> Vec<(Header, Description, String)> {
+    fn wait_for_work(&self) -> Vec<Offer> {
         let state = lock(&self.shared.state);
         let is_idle = |state: &mut State| {
             state.waiting.is_empty()
@@ -89,33 +93,30 @@ impl<'a> Clerk<'a> {
     }
 
     /// Opens the object for a bridge that publishes it, or refuses that bridge.
-    fn accept(&mut self, offer: &Header, what: Description, name: String) {
-        let opened = self.open(&what);
-        if self.channel(offer.from).is_none() {
+    fn accept(&mut self, offer: &Offer) {
+        let (from, what) = (offer.header.from, &offer.what);
+        let opened = self.open(what);
+        if self.channel(from).is_none() {
             return;
         }
-        let mut state = lock(&self.shared.state);
-        match opened {
-            Ok(()) => {
-                self.refused.remove(&offer.from);
-                // A ring continues where the last bridge has ended; a broadcast begins with the next message.
-                let first = if what.kind == Kind::Broadcast {
-                    offer.number
-                } else {
-                    offer.other
-                };
-                info!(object = self.shared.name, peer = name, kind = %what.kind, "delivering what another bridge publishes");
-                let origin = Origin::new(name, offer, first, Instant::now());
-                state.what = Some(what);
-                state.origins.insert(offer.from, origin);
-                state.is_due = true;
-            }
-            Err(why) => {
-                state.origins.remove(&offer.from);
-                drop(state);
-                self.refuse(offer.from, &name, &why);
-            }
+        let shared = self.shared;
+        let mut state = lock(&shared.state);
+        if let Err(why) = opened {
+            state.origins.remove(&from);
+            drop(state);
+            self.refuse(from, &offer.name, &why);
+            return;
         }
+        self.refused.remove(&from);
+        if state.what.as_ref() == Some(what) && state.origins.contains_key(&from) {
+            return; // this offer arrived while an earlier one was being accepted, and messages may have arrived since
+        }
+        info!(object = shared.name, peer = offer.name, kind = %what.kind, "delivering what another bridge publishes");
+        let is_ours = offer.is_to(shared.network.instance);
+        let origin = Origin::new(offer, is_ours, Instant::now());
+        state.what = Some(what.clone());
+        state.origins.insert(from, origin);
+        state.is_due = true;
     }
 
     /// Refuses a bridge, and tells it so. It gets the reason with each offer, because a packet may be lost.
@@ -131,7 +132,7 @@ impl<'a> Clerk<'a> {
         if let Some(channel) = self.channel(instance) {
             channel.put(header.with_body(text.as_bytes()).into());
         }
-        if self.refused.len() >= MOST_ORIGINS {
+        if self.refused.len() >= MOST {
             self.refused.clear();
         }
         self.refused.insert(instance, Instant::now());
@@ -164,13 +165,10 @@ impl<'a> Clerk<'a> {
         Ok(())
     }
 
-    /// Forgets bridges that are silent, and the object if it was removed.
+    /// Forgets the object if it was removed, and the channels to bridges that are silent.
     fn look_after_object(&mut self) {
         let shared = self.shared;
         let mut state = lock(&shared.state);
-        state
-            .origins
-            .retain(|_, origin| origin.seen.elapsed() < FORGOTTEN);
         let mut sink = lock(&shared.sink);
         let is_gone = |sink: &Sink| is_removed(&sink.segment);
         if state.what.is_some() && sink.as_ref().is_none_or(is_gone) {
@@ -180,9 +178,12 @@ impl<'a> Clerk<'a> {
         }
         let (origins, refused) = (&state.origins, &mut self.refused);
         refused.retain(|_, last| last.elapsed() < FORGOTTEN);
-        self.channels
-            .retain(|instance, _| origins.contains_key(instance) || refused.contains_key(instance));
-        shared.refusals.log_repeated(Instant::now());
+        let now = Instant::now();
+        let is_live = |origin: &Origin| !origin.is_silent(now);
+        self.channels.retain(|instance, _| {
+            origins.get(instance).is_some_and(is_live) || refused.contains_key(instance)
+        });
+        shared.refusals.log_repeated(now);
         shared.count(&state);
     }
 
@@ -195,10 +196,15 @@ impl<'a> Clerk<'a> {
             if !std::mem::take(&mut state.is_due) && what == What::Want {
                 return;
             }
-            for (&instance, origin) in &mut state.origins {
+            let now = Instant::now();
+            let live = state
+                .origins
+                .iter_mut()
+                .filter(|(_, origin)| !origin.is_silent(now));
+            for (&instance, origin) in live {
                 let mut header = Header::new(what, self.shared.network.instance);
                 (header.number, header.other, header.third) =
-                    (origin.expects, origin.delivered, instance);
+                    (origin.expects, origin.delivered(), instance);
                 header.round = origin.round;
                 header.flags = if origin.lacks { LACKS } else { 0 };
                 if std::mem::take(&mut origin.is_new) {
@@ -206,6 +212,9 @@ impl<'a> Clerk<'a> {
                 }
                 origin.unacknowledged = 0;
                 wants.push(header);
+            }
+            if what == What::Goodbye {
+                state.origins.clear(); // what arrives from now on is for the next bridge
             }
         }
         let name = self.shared.network.host.clone();
@@ -233,31 +242,24 @@ impl<'a> Clerk<'a> {
         let shared = self.shared;
         let mut state = lock(&shared.state);
         while !state.is_due
-            && let Some(mut waiting) = state.waiting.pop_front()
+            && let Some(waiting) = state.waiting.pop()
         {
             state.is_busy = true;
             drop(state);
-            let bytes = match &waiting.contents {
-                Contents::Packet(packet) => packet.to_bytes(),
-                Contents::Message(message) => Cow::Borrowed(&message[..]),
-            };
-            let messages = match &waiting.contents {
-                Contents::Packet(_) => messages_again(&bytes),
-                Contents::Message(_) => vec![&bytes[..]],
-            };
-            let rest = &messages[waiting.done.min(messages.len())..];
-            let delivered = shared.put_into_sink(rest, TICK);
+            let messages = waiting.messages();
+            let delivered = shared.put_into_sink(&messages, TICK);
             state = lock(&shared.state);
-            shared.note_delivered(&mut state, waiting.from, &rest[..delivered]);
+            shared.note_delivered(&mut state, waiting.from, &messages[..delivered]);
             state.is_busy = false;
-            if delivered < rest.len() {
-                drop(bytes);
-                waiting.done += delivered;
-                state.waiting.push_front(waiting);
+            drop(messages);
+            let origin = state.origins.get(&waiting.from);
+            if origin.is_some_and(|origin| !origin.is_ours()) {
+                continue; // another bridge has got them since
+            }
+            if state.waiting.put_back(waiting, delivered) {
                 pause_if(delivered == 0, state);
                 return;
             }
-            state.waiting_bytes -= waiting.contents.len();
         }
     }
 }
@@ -276,11 +278,4 @@ fn pause_if(nothing_delivered: bool, state: MutexGuard<State>) {
     if nothing_delivered {
         thread::sleep(TICK / 10);
     }
-}
-
-/// Returns the messages of a packet. It was checked when it arrived.
-fn messages_again(packet: &[u8]) -> Vec<&[u8]> {
-    let read = Header::read(packet).ok();
-    let messages = read.and_then(|(header, body)| wire::messages(body, header.other).ok());
-    messages.map(Iterator::collect).unwrap_or_default()
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sink` | the object |
 //! | `origin` | one publishing bridge, and which of its messages have arrived |
+//! | `waiting` | the messages that wait for room |
 //! | `clerk` | the thread that opens the object, sends acknowledgements, and delivers the packets that wait |
 //!
 //! A thread of Zenoh delivers each packet as it arrives, as long as there is room in the object. Messages that do not
@@ -13,6 +14,7 @@
 mod clerk;
 pub mod origin;
 pub mod sink;
+pub mod waiting;
 
 use crate::{
     Failure,
@@ -20,16 +22,16 @@ use crate::{
     description::{Description, Kind},
     lock,
     network::{Network, Subscription},
+    offer::Offer,
     options::Options,
     refusals::Refusals,
     wire::{self, Header, What},
 };
-use bytes::Bytes;
 use clerk::Clerk;
-use origin::{Arrival, Origin};
+use origin::{Arrival, MOST, Origin, make_place};
 use sink::Sink;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -38,12 +40,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tracing::info;
-use zenoh::bytes::ZBytes;
+use waiting::Queue;
 
 /// The largest number of bytes that wait for room in an object. No publisher has a larger window.
 pub const MOST_WAITING: usize = 64 << 20;
-/// The largest number of bridges that publish the same object.
-const MOST_ORIGINS: usize = 64;
 
 /// An object that is subscribed to.
 pub struct Incoming {
@@ -74,36 +74,13 @@ struct State {
     what: Option<Description>,
     origins: HashMap<u64, Origin>,
     /// The offers of bridges that are not known yet.
-    offers: HashMap<u64, (Header, Description, String)>,
-    /// The packets and messages that wait for room in the object, in order.
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    offers: HashMap<u64, Offer>,
+    /// The messages that wait for room in the object.
+    waiting: Queue,
     /// Whether the clerk is delivering messages, so that later ones must wait.
     is_busy: bool,
     /// Whether the clerk has to send acknowledgements now.
     is_due: bool,
-}
-
-/// A packet, or a long message, that waits for room.
-struct Waiting {
-    from: u64,
-    contents: Contents,
-    /// How many of its messages need no delivery any more.
-    done: usize,
-}
-
-enum Contents {
-    Packet(ZBytes),
-    Message(Bytes),
-}
-
-impl Contents {
-    fn len(&self) -> usize {
-        match self {
-            Contents::Packet(packet) => packet.len(),
-            Contents::Message(message) => message.len(),
-        }
-    }
 }
 
 impl Incoming {
@@ -154,22 +131,21 @@ impl Incoming {
 
 impl Shared {
     /// Handles a packet under the key of the bridge with this instance, in a thread of Zenoh.
-    fn receive(&self, instance: Option<u64>, packet: &ZBytes) {
+    fn receive(&self, instance: Option<u64>, packet: &[u8]) {
         if let Err(why) = self.read(instance, packet) {
             let peer = format!("{:016x}", instance.unwrap_or_default());
             self.refusals.packet(&peer, &why);
         }
     }
 
-    fn read(&self, instance: Option<u64>, packet: &ZBytes) -> Result<(), String> {
-        let bytes = packet.to_bytes();
-        let (header, body) = Header::read(&bytes).map_err(|why| why.to_string())?;
+    fn read(&self, instance: Option<u64>, packet: &[u8]) -> Result<(), String> {
+        let (header, body) = Header::read(packet).map_err(|why| why.to_string())?;
         if instance != Some(header.from) {
             return Err("it comes under the key of another bridge".to_owned());
         }
         let mut state = lock(&self.state);
         match header.what {
-            What::Messages | What::Part => self.take(&mut state, &header, body, packet)?,
+            What::Messages | What::Part => self.take(&mut state, &header, body)?,
             What::Offer => self.take_offer(&mut state, &header, body)?,
             What::Goodbye => {
                 if let Some(origin) = state.origins.remove(&header.from) {
@@ -201,115 +177,93 @@ impl Shared {
     }
 
     fn count(&self, state: &State) {
-        self.counters
-            .peers
-            .store(state.origins.len() as u64, Relaxed);
-        let lag = state
+        let now = Instant::now();
+        let peers = state
             .origins
             .values()
-            .map(|origin| origin.expects - origin.delivered)
-            .sum();
-        self.counters.lag.store(lag, Relaxed);
-        self.counters
+            .filter(|origin| !origin.is_silent(now));
+        let lag = state.origins.values().map(Origin::undelivered).sum();
+        let counters = &self.counters;
+        counters.peers.store(peers.count() as u64, Relaxed);
+        counters.lag.store(lag, Relaxed);
+        counters
             .waiting_bytes
-            .store(state.waiting_bytes as u64, Relaxed);
+            .store(state.waiting.bytes() as u64, Relaxed);
     }
 
     fn take_offer(&self, state: &mut State, header: &Header, body: &[u8]) -> Result<(), String> {
-        let (what, name) = Description::read(body).ok_or("its description is malformed")?;
+        let offer = Offer::read(header, body).ok_or("its description is malformed")?;
         let now = Instant::now();
-        if state.what.as_ref() == Some(&what)
+        if state.what.as_ref() == Some(&offer.what)
             && let Some(origin) = state.origins.get_mut(&header.from)
         {
-            let lost = origin.offer(header, now);
+            let is_ours = offer.is_to(self.network.instance);
+            if origin.is_ours() && !is_ours {
+                state.waiting.drop_from(header.from); // another bridge gets them
+            }
+            let lost = origin.offer(header, is_ours, now);
             self.counters.lost.fetch_add(lost, Relaxed);
             if origin.lacks {
                 self.set_due(state);
             }
             return Ok(());
         }
-        if state.offers.len() + state.origins.len() >= MOST_ORIGINS {
-            return Err(format!("{MOST_ORIGINS} bridges publish it already"));
+        if state.offers.len() >= MOST || !make_place(&mut state.origins, now) {
+            return Err(format!("{MOST} bridges publish it already"));
         }
-        let name = wire::text(name, 64);
-        state.offers.insert(header.from, (*header, what, name));
+        state.offers.insert(header.from, offer);
         self.work.notify_one();
         Ok(())
     }
 
     /// Handles a packet of messages: delivers them, or keeps them waiting.
-    fn take(
-        &self,
-        state: &mut State,
-        header: &Header,
-        body: &[u8],
-        packet: &ZBytes,
-    ) -> Result<(), String> {
+    fn take(&self, state: &mut State, header: &Header, body: &[u8]) -> Result<(), String> {
         let Some(what) = &state.what else {
             return Ok(()); // this bridge has not joined yet: the packet is for other bridges
         };
-        let longest = what.longest();
-        let messages = match header.what {
-            What::Messages => messages(header, body, what)?,
-            _ => Vec::new(),
-        };
-        if state.waiting_bytes + packet.len() > MOST_WAITING + longest as usize {
+        let messages = messages(header, body, what)?;
+        if state.waiting.bytes() + body.len() > MOST_WAITING + what.longest() as usize {
             return Err("more bytes than the largest window has are waiting already".to_owned());
         }
         let Some(origin) = state.origins.get_mut(&header.from) else {
             return Ok(()); // as above
         };
         let is_value = what.kind == Kind::Latest;
-        match origin.arrive(header, body, longest, Instant::now()) {
-            // The other machine has repeated its newest value for a bridge that has joined.
-            Arrival::Next(known) if is_value && !origin.is_newer(messages[known..].last()) => {
-                origin.delivered = origin.expects;
-                self.set_due(state);
-            }
-            Arrival::Whole(value) if is_value && !origin.is_newer(Some(&&value[..])) => {
-                origin.delivered = origin.expects;
-                self.set_due(state);
-            }
-            Arrival::Next(known) => {
-                let contents = || Contents::Packet(packet.clone());
-                self.deliver(state, header.from, &messages[known..], known, contents);
-            }
+        let whole;
+        let whole_message: [&[u8]; 1];
+        let messages = match origin.arrive(header, body, Instant::now()) {
+            Arrival::Next(known) => &messages[known..],
             Arrival::Whole(message) => {
-                let message = Bytes::from(message);
-                let contents = || Contents::Message(message.clone());
-                self.deliver(state, header.from, &[&message], 0, contents);
+                whole = message;
+                whole_message = [&whole];
+                &whole_message
             }
-            Arrival::Nothing => {}
-            Arrival::Gap => self.set_due(state),
+            Arrival::Nothing => return Ok(()),
+            Arrival::Gap => {
+                self.set_due(state);
+                return Ok(());
+            }
             Arrival::Malformed(why) => return Err(why.to_owned()),
+        };
+        if is_value && !origin.is_newer(messages.last()) {
+            // The other machine has repeated its newest value for a bridge that has joined.
+            origin.deliver(messages.len(), 0, 0);
+            self.set_due(state);
+        } else {
+            self.deliver(state, header.from, messages);
         }
         Ok(())
     }
 
-    /// Delivers messages if there is room. Otherwise keeps `contents`, of which `known` messages had arrived before,
-    /// for the clerk.
-    fn deliver(
-        &self,
-        state: &mut State,
-        from: u64,
-        messages: &[&[u8]],
-        known: usize,
-        contents: impl FnOnce() -> Contents,
-    ) {
+    /// Delivers messages if there is room. Otherwise keeps them for the clerk.
+    fn deliver(&self, state: &mut State, from: u64, messages: &[&[u8]]) {
         let mut delivered = 0;
         if state.waiting.is_empty() && !state.is_busy {
             delivered = self.put_into_sink(messages, Duration::ZERO);
             self.note_delivered(state, from, &messages[..delivered]);
         }
         if delivered < messages.len() {
-            let contents = contents();
-            state.waiting_bytes += contents.len();
-            let done = known + delivered;
-            state.waiting.push_back(Waiting {
-                from,
-                contents,
-                done,
-            });
+            state.waiting.push(from, &messages[delivered..]);
             self.work.notify_one();
         }
     }
@@ -347,20 +301,23 @@ impl Shared {
     }
 }
 
-/// Returns the messages of a packet, after checking that each has a length that this object allows.
+/// Returns the messages of a packet, none for a part of one, after checking that this object allows their lengths.
 fn messages<'a>(
     header: &Header,
     body: &'a [u8],
     what: &Description,
 ) -> Result<Vec<&'a [u8]>, String> {
-    let messages = wire::messages(body, header.other).map_err(|why| why.to_string())?;
-    let messages: Vec<&[u8]> = messages.collect();
-    let longest = what.longest();
-    let fits = |message: &&[u8]| match what.kind {
-        Kind::Latest | Kind::Semaphore => message.len() as u64 == longest,
-        Kind::Ring | Kind::Broadcast => message.len() as u64 <= longest,
+    let (messages, are_allowed) = if header.what == What::Part {
+        (Vec::new(), what.allows(header.third))
+    } else {
+        let messages = wire::messages(body, header.other).map_err(|why| why.to_string())?;
+        let messages: Vec<&[u8]> = messages.collect();
+        let are_allowed = messages
+            .iter()
+            .all(|message| what.allows(message.len() as u64));
+        (messages, are_allowed)
     };
-    if messages.iter().all(fits) {
+    if are_allowed {
         Ok(messages)
     } else {
         Err(format!(

@@ -1,7 +1,20 @@
 //! One publishing bridge, and which of its messages have arrived and are delivered.
 
-use crate::wire::{HEADER, Header, What};
-use std::time::Instant;
+use crate::{
+    offer::Offer,
+    wire::{HEADER, Header, What},
+};
+use std::{
+    collections::HashMap,
+    mem,
+    time::{Duration, Instant},
+};
+
+/// The largest number of bridges that publish the same object.
+pub const MOST: usize = 64;
+/// How long a bridge is silent before it no longer counts. A cut link may be healed after any time, so the bridge is
+/// forgotten only if there is no place for another one.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// The most bytes for which there is room as soon as the first part of a message arrives.
 const AT_ONCE: u64 = 1 << 20;
@@ -22,14 +35,16 @@ pub enum Arrival {
 }
 
 /// A publishing bridge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The name of its machine.
     pub name: String,
     /// The number of the message that is expected next.
     pub expects: u64,
-    /// The number of the first message that is not yet delivered.
-    pub delivered: u64,
+    /// How many messages have arrived and are not yet delivered.
+    undelivered: u64,
+    /// Whether this bridge gets the messages. Only one does if the object is for one.
+    is_ours: bool,
     /// The round of the last packet.
     pub round: u64,
     /// Whether messages before the last packet have not arrived.
@@ -43,25 +58,26 @@ pub struct Origin {
     /// The publisher's window in bytes.
     window: usize,
     /// When the last packet arrived.
-    pub seen: Instant,
+    seen: Instant,
     /// The parts of a long message that have arrived.
     part: Vec<u8>,
 }
 
 impl Origin {
-    /// Returns the bridge that has sent this offer. Its first message is expected to have the number `expects`.
+    /// Returns the bridge that has sent this offer. `is_ours` is whether its messages are for this bridge.
     #[must_use]
-    pub fn new(name: String, offer: &Header, expects: u64, now: Instant) -> Origin {
+    pub fn new(offer: &Offer, is_ours: bool, now: Instant) -> Origin {
         Origin {
-            name,
-            expects,
-            delivered: expects,
-            round: offer.round,
+            name: offer.name.clone(),
+            expects: offer.first(),
+            undelivered: 0,
+            is_ours,
+            round: offer.header.round,
             lacks: false,
             is_new: true,
             version: 0,
             unacknowledged: 0,
-            window: offer.third as usize,
+            window: offer.header.third as usize,
             seen: now,
             part: Vec::new(),
         }
@@ -69,29 +85,62 @@ impl Origin {
 
     /// Handles an offer, which arrives after all packets that were sent before it. Returns how many messages are lost
     /// because the publisher no longer has them.
-    pub fn offer(&mut self, offer: &Header, now: Instant) -> u64 {
+    pub fn offer(&mut self, offer: &Header, is_ours: bool, now: Instant) -> u64 {
         self.seen = now;
         self.round = offer.round;
         self.window = offer.third as usize;
+        if !mem::replace(&mut self.is_ours, is_ours) || !is_ours {
+            // The messages begin with the oldest one that no other bridge has delivered.
+            self.expects = offer.other;
+            self.undelivered = 0;
+            self.part.clear();
+        }
         let lost = offer.other.saturating_sub(self.expects);
         if lost > 0 {
             self.part.clear();
             self.expects = offer.other;
         }
-        self.lacks = self.expects < offer.number;
+        self.lacks = self.is_ours && self.expects < offer.number;
         lost
     }
 
-    /// Handles a packet of messages, none of which may be longer than `longest`.
-    pub fn arrive(&mut self, header: &Header, body: &[u8], longest: u64, now: Instant) -> Arrival {
+    /// Returns the number of the first message that is not yet delivered.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.expects - self.undelivered
+    }
+
+    /// Returns how many messages have arrived and are not yet delivered.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
+
+    /// Returns whether the messages of this bridge are for this one.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// Returns whether nothing has arrived for a long time.
+    #[must_use]
+    pub fn is_silent(&self, now: Instant) -> bool {
+        now.duration_since(self.seen) >= SILENT
+    }
+
+    /// Handles a packet of messages, whose lengths the object allows.
+    pub fn arrive(&mut self, header: &Header, body: &[u8], now: Instant) -> Arrival {
         self.seen = now;
+        if !self.is_ours {
+            return Arrival::Nothing; // it is for another bridge
+        }
         self.round = header.round;
         if header.number > self.expects {
             self.lacks = true;
             return Arrival::Gap;
         }
         if header.what == What::Part {
-            return self.part(header, body, longest);
+            return self.part(header, body);
         }
         let end = header.number + header.other;
         if end <= self.expects {
@@ -99,6 +148,7 @@ impl Origin {
         }
         self.part.clear();
         let known = self.expects - header.number;
+        self.undelivered += end - self.expects;
         self.expects = end;
         self.lacks = false;
         Arrival::Next(known as usize)
@@ -117,15 +167,15 @@ impl Origin {
     /// quarter of the window, which is the publisher's, and at most `window`. So a publisher whose messages are delivered
     /// never waits for room.
     pub fn deliver(&mut self, messages: usize, bytes: usize, window: usize) -> bool {
-        self.delivered += messages as u64;
+        self.undelivered = self.undelivered.saturating_sub(messages as u64);
         self.unacknowledged += HEADER + bytes + 4 * messages;
         self.unacknowledged >= window.min(self.window) / 4
     }
 
-    fn part(&mut self, header: &Header, body: &[u8], longest: u64) -> Arrival {
+    fn part(&mut self, header: &Header, body: &[u8]) -> Arrival {
         let (offset, len) = (header.other, header.third);
-        if len > longest || offset + body.len() as u64 > len || body.is_empty() {
-            return Arrival::Malformed("a part that is not inside a message of this object");
+        if offset + body.len() as u64 > len || body.is_empty() {
+            return Arrival::Malformed("a part that is not inside a message");
         }
         if header.number < self.expects {
             return Arrival::Nothing;
@@ -148,9 +198,22 @@ impl Origin {
             return Arrival::Nothing;
         }
         self.expects += 1;
+        self.undelivered += 1;
         self.lacks = false;
-        Arrival::Whole(std::mem::take(&mut self.part))
+        Arrival::Whole(mem::take(&mut self.part))
     }
+}
+
+/// Returns whether there is a place for one more bridge. Forgets the one that was silent for longest if there is none.
+pub fn make_place(origins: &mut HashMap<u64, Origin>, now: Instant) -> bool {
+    let longest = origins.iter().min_by_key(|(_, origin)| origin.seen);
+    if origins.len() >= MOST
+        && let Some((&instance, origin)) = longest
+        && origin.is_silent(now)
+    {
+        origins.remove(&instance);
+    }
+    origins.len() < MOST
 }
 
 #[cfg(test)]
@@ -159,9 +222,15 @@ mod tests {
 
     fn origin() -> (Origin, Instant) {
         let now = Instant::now();
-        let mut offer = Header::new(What::Offer, 1);
-        offer.third = 1 << 20;
-        (Origin::new("there".to_owned(), &offer, 10, now), now)
+        let mut header = Header::new(What::Offer, 1);
+        (header.other, header.third) = (10, 1 << 20);
+        let offer = Offer {
+            header,
+            what: crate::description::tests::ring(),
+            to: 7,
+            name: "there".to_owned(),
+        };
+        (Origin::new(&offer, true, now), now)
     }
 
     fn packet(number: u64, count: u64) -> Header {
@@ -179,7 +248,7 @@ mod tests {
     #[test]
     fn messages_are_delivered_in_order_and_once() {
         let (mut origin, now) = origin();
-        let mut arrive = |number, count| origin.arrive(&packet(number, count), &[], 100, now);
+        let mut arrive = |number, count| origin.arrive(&packet(number, count), &[], now);
         assert_eq!(arrive(10, 2), Arrival::Next(0));
         assert_eq!(arrive(10, 2), Arrival::Nothing);
         assert_eq!(arrive(13, 1), Arrival::Gap);
@@ -196,7 +265,7 @@ mod tests {
         origin.unacknowledged = 0;
         assert!(origin.deliver(1, 1000, 4096));
         origin.unacknowledged = 0;
-        origin.offer(&Header::new(What::Offer, 1), now); // without a window
+        origin.offer(&Header::new(What::Offer, 1), true, now); // without a window
         assert!(origin.deliver(1, 0, 1 << 20));
     }
 
@@ -213,7 +282,11 @@ mod tests {
         let mut offer = |base, next| {
             let mut header = Header::new(What::Offer, 1);
             (header.number, header.other) = (next, base);
-            (origin.offer(&header, now), origin.expects, origin.lacks)
+            (
+                origin.offer(&header, true, now),
+                origin.expects,
+                origin.lacks,
+            )
         };
         assert_eq!(offer(5, 10), (0, 10, false));
         assert_eq!(offer(8, 12), (0, 10, true));
@@ -224,7 +297,7 @@ mod tests {
     #[test]
     fn the_parts_of_a_message_are_put_together() {
         let (mut origin, now) = origin();
-        let mut arrive = |offset, body: &[u8]| origin.arrive(&part(offset, 5), body, 100, now);
+        let mut arrive = |offset, body: &[u8]| origin.arrive(&part(offset, 5), body, now);
         assert_eq!(arrive(0, b"ab"), Arrival::Nothing);
         assert_eq!(arrive(4, b"e"), Arrival::Gap);
         assert_eq!(arrive(0, b"abc"), Arrival::Nothing);
@@ -244,14 +317,59 @@ mod tests {
     #[test]
     fn parts_that_are_not_inside_a_message_are_refused() {
         let (mut origin, now) = origin();
-        for (offset, len, body) in [
-            (0, 101, &b"x"[..]),
-            (4, 5, b"xy"),
-            (0, 5, b""),
-            (1 << 62, 5, b"x"),
-        ] {
-            let arrival = origin.arrive(&part(offset, len), body, 100, now);
+        for (offset, len, body) in [(4, 5, &b"xy"[..]), (0, 5, b""), (1 << 62, 5, b"x")] {
+            let arrival = origin.arrive(&part(offset, len), body, now);
             assert!(matches!(arrival, Arrival::Malformed(_)), "{arrival:?}");
         }
+    }
+
+    #[test]
+    fn what_is_lost_is_not_waited_for() {
+        let (mut origin, now) = origin();
+        origin.arrive(&packet(10, 2), &[], now);
+        origin.deliver(1, 0, 1 << 20);
+        assert_eq!((origin.delivered(), origin.undelivered()), (11, 1));
+        let mut offer = Header::new(What::Offer, 1);
+        (offer.number, offer.other) = (1000, 1000);
+        assert_eq!(origin.offer(&offer, true, now), 988);
+        origin.deliver(1, 0, 1 << 20);
+        assert_eq!((origin.delivered(), origin.undelivered()), (1000, 0));
+    }
+
+    #[test]
+    fn messages_for_another_bridge_are_ignored_until_this_one_gets_them() {
+        let (mut origin, now) = origin();
+        let mut offer = Header::new(What::Offer, 1);
+        (offer.number, offer.other) = (12, 11);
+        assert_eq!(origin.offer(&offer, false, now), 0);
+        assert!(!origin.lacks);
+        assert_eq!(origin.arrive(&packet(11, 1), &[], now), Arrival::Nothing);
+        (offer.number, offer.other) = (20, 15);
+        assert_eq!(origin.offer(&offer, true, now), 0);
+        assert!(origin.lacks);
+        assert_eq!(origin.arrive(&packet(15, 5), &[], now), Arrival::Next(0));
+    }
+
+    #[test]
+    fn a_silent_bridge_is_forgotten_only_for_another_one() {
+        let (origin, now) = origin();
+        let mut origins = HashMap::new();
+        for instance in 0..MOST as u64 {
+            assert!(make_place(&mut origins, now + 2 * SILENT));
+            let seen = now + Duration::from_secs(instance);
+            origins.insert(
+                instance,
+                Origin {
+                    seen,
+                    ..origin.clone()
+                },
+            );
+        }
+        assert!(!make_place(
+            &mut origins,
+            now + SILENT - Duration::from_nanos(1)
+        ));
+        assert!(make_place(&mut origins, now + SILENT));
+        assert!(!origins.contains_key(&0) && origins.len() == MOST - 1);
     }
 }

@@ -51,8 +51,7 @@ impl Buffer {
             self.bytes[end..end + 4].copy_from_slice(&(len as u32).to_le_bytes());
             end += 4;
         }
-        self.len = end;
-        Bytes::from_owner(self)
+        self.packet(end)
     }
 
     /// Makes a packet of a header and these bytes, of which there may be at most [`ROOM`].
@@ -60,7 +59,15 @@ impl Buffer {
     pub fn part(mut self, header: &Header, part: &[u8]) -> Bytes {
         header.write(&mut self.bytes);
         self.room()[..part.len()].copy_from_slice(part);
-        self.len = HEADER + part.len();
+        self.packet(HEADER + part.len())
+    }
+
+    /// Returns the packet with this length. A short one is copied: it may be kept for long, and would keep the buffer.
+    fn packet(mut self, len: usize) -> Bytes {
+        if len < LEN / 2 {
+            return Bytes::copy_from_slice(&self.bytes[..len]);
+        }
+        self.len = len;
         Bytes::from_owner(self)
     }
 }
@@ -77,6 +84,23 @@ impl Drop for Buffer {
         let mut free = self.pool.free();
         if free.len() < 32 {
             free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::What;
+
+    #[test]
+    fn a_short_packet_keeps_no_buffer_and_a_long_one_does() {
+        let pool = Pool::default();
+        let header = Header::new(What::Messages, 7);
+        for (len, free) in [(8, 1), (ROOM, 0)] {
+            let packet = pool.take().messages(&header, &[len]);
+            assert_eq!(packet.len(), HEADER + len + 4);
+            assert_eq!(pool.free().len(), free);
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::{
     description::{Description, Kind},
     is_removed, lock,
     network::{Channel, Network},
+    offer::Offer,
     options::{Options, WhenFull},
     wire::{Header, ROOM, What},
 };
 use bytes::Bytes;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread,
     time::{Duration, Instant},
 };
 use tracing::{debug, info, warn};
@@ -36,6 +36,8 @@ pub struct Carrier {
     opened: u64,
     /// When the next offer is due.
     heartbeat: Instant,
+    /// The description of the object that was opened last.
+    what: Option<Description>,
     options: Options,
 }
 
@@ -57,19 +59,25 @@ impl Carrier {
             round: 0,
             opened: 0,
             heartbeat: Instant::now(),
+            what: None,
             options: options.clone(),
         }
     }
 
     /// Publishes until the stop. Returns whether all messages that were taken are delivered.
     pub fn run(&mut self) -> bool {
+        let mut held = None;
         while !self.is_stopped() {
-            if let Err(Failure(why)) = self.publish_object() {
-                self.shared.refusals.failure(&why);
-                self.shared.refusals.log_repeated(Instant::now());
-                self.pause(Duration::from_secs(1));
+            match self.publish_object() {
+                Ok(source) => held = source,
+                Err(Failure(why)) => {
+                    self.shared.refusals.failure(&why);
+                    self.pause(Duration::from_secs(1));
+                }
             }
         }
+        self.drain();
+        drop(held); // not before: the next bridge would overtake the messages that this one drains
         self.window.packets() == 0
     }
 
@@ -78,41 +86,46 @@ impl Carrier {
         self.shared.stop.load(Relaxed)
     }
 
-    fn pause(&self, time: Duration) {
+    fn pause(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_stopped() && Instant::now() < end {
-            thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
+            self.serve();
         }
     }
 
-    /// Publishes an object until the stop, or until its segment is removed.
-    fn publish_object(&mut self) -> Result<(), Failure> {
+    /// Handles what bridges have sent, while no messages are taken. Waits for it, at most for a tick.
+    fn serve(&mut self) {
+        self.beat();
+        self.read_peers();
+        self.wait_for_peers();
+    }
+
+    /// Publishes an object until the stop, and returns it then; or until its segment is removed.
+    fn publish_object(&mut self) -> Result<Option<Source>, Failure> {
         let Some(what) = Description::of(&self.shared.name)? else {
             self.pause(TICK * 2);
-            return Ok(());
+            return Ok(None);
         };
         let mut source = Source::open(&self.shared.name, &what, self.opened)?;
         self.opened += 1;
         info!(object = self.shared.name, kind = %what.kind, "publishing");
-        lock(&self.shared.peers)
-            .get_or_insert_with(|| Peers::new(what.kind.is_for_one(), self.options.peer_timeout));
+        self.begin(&what);
         while !self.is_stopped() {
-            if self.heartbeat <= Instant::now() {
-                self.offer(&what);
-                self.look_after_peers(&what, &source);
+            if self.beat() {
+                self.count(&mut source);
                 if is_removed(&source.segment) {
                     info!(
                         object = self.shared.name,
                         "the object was removed; waiting for a new one"
                     );
-                    return Ok(());
+                    return Ok(None);
                 }
             }
             let has_peers = self.read_peers();
             source.set_wanted(has_peers)?;
             if self.shared.has_new_peer.swap(false, Relaxed) {
                 source.repeat_newest();
-                self.offer(&what);
+                self.offer();
             }
             if has_peers && self.has_room(&what) {
                 self.carry(&mut source)?;
@@ -125,9 +138,20 @@ impl Carrier {
                 self.wait_for_peers();
             }
         }
-        drop(source); // the next bridge can take the role while this one drains
-        self.drain(&what);
-        Ok(())
+        Ok(Some(source))
+    }
+
+    /// Begins with the messages of an object. Forgets those of the last one if no object can get both.
+    fn begin(&mut self, what: &Description) {
+        let mut peers = lock(&self.shared.peers);
+        if self.what.as_ref().is_some_and(|last| last != what) {
+            let undelivered = self.window.next() - self.window.base();
+            self.shared.counters.lost.fetch_add(undelivered, Relaxed);
+            self.window.forget(u64::MAX);
+            *peers = None;
+        }
+        peers.get_or_insert_with(|| Peers::new(what.kind.is_for_one(), self.options.peer_timeout));
+        self.what = Some(what.clone());
     }
 
     /// Forgets the packets that all subscribing bridges have delivered, and sends again those that they lack. Returns
@@ -173,11 +197,26 @@ impl Carrier {
         self.heartbeat = Instant::now();
     }
 
-    fn has_room(&self, what: &Description) -> bool {
+    /// Returns whether there is room for more messages. A lossy object waits for the fastest bridge only: others do not
+    /// get again what that one has.
+    fn has_room(&mut self, what: &Description) -> bool {
+        if !self.is_full(what) {
+            return true;
+        }
+        let fastest = lock(&self.shared.peers).as_ref().and_then(Peers::fastest);
+        if what.is_lossy()
+            && let Some(delivered) = fastest
+        {
+            self.window.forget(delivered);
+        }
+        !self.is_full(what)
+    }
+
+    fn is_full(&self, what: &Description) -> bool {
         match what.kind {
             // At most two values are under way, so that the newest one follows soon.
-            Kind::Latest => self.window.next() - self.window.base() < 2,
-            _ => self.window.bytes() + ROOM <= self.options.window.max(2 * ROOM),
+            Kind::Latest => self.window.next() - self.window.base() >= 2,
+            _ => self.window.bytes() + ROOM > self.options.window.max(2 * ROOM),
         }
     }
 
@@ -249,29 +288,15 @@ impl Carrier {
         let _ = self.shared.news.wait_timeout_while(peers, TICK, has_none);
     }
 
-    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
-    fn offer(&mut self, what: &Description) {
-        self.heartbeat = Instant::now() + HEARTBEAT;
-        let mut header = Header::new(What::Offer, self.network.instance);
-        (header.number, header.other) = (self.window.next(), self.window.base());
-        // What the other side may leave unacknowledged.
-        header.third = self.options.window.max(2 * ROOM) as u64;
-        header.round = self.round;
-        let mut body = Vec::new();
-        what.write(&mut body);
-        body.extend(self.network.host.as_bytes());
-        self.channel.put(header.with_body(&body).into());
-        for (instance, why) in std::mem::take(&mut *lock(&self.shared.refused)) {
-            let mut header = Header::new(What::Refusal, self.network.instance);
-            header.third = instance;
-            self.channel.put(header.with_body(why.as_bytes()).into());
+    /// If a heartbeat is due, sends an offer, drops the bridges that were silent for too long, and updates the counters.
+    /// Returns whether it was due.
+    fn beat(&mut self) -> bool {
+        if Instant::now() < self.heartbeat {
+            return false;
         }
-    }
-
-    /// Drops the bridges that were silent for too long, and updates the counters.
-    fn look_after_peers(&mut self, what: &Description, source: &Source) {
-        let counters = &self.shared.counters;
+        self.offer();
         self.shared.refusals.log_repeated(Instant::now());
+        let counters = &self.shared.counters;
         if let Some(peers) = lock(&self.shared.peers).as_mut() {
             for name in peers.expire(Instant::now()) {
                 warn!(
@@ -281,31 +306,54 @@ impl Carrier {
                 );
             }
             counters.peers.store(peers.len() as u64, Relaxed);
-            if peers.is_empty() && !what.kind.is_for_one() {
+            if peers.is_empty() && !peers.is_for_one() {
                 self.window.forget(u64::MAX); // no bridge subscribes
             }
         }
-        counters.lost.store(source.lost(), Relaxed);
-        counters
-            .lag
-            .store(self.window.next() - self.window.base(), Relaxed);
+        let lag = self.window.next() - self.window.base();
+        counters.lag.store(lag, Relaxed);
+        true
+    }
+
+    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
+    fn offer(&mut self) {
+        self.heartbeat = Instant::now() + HEARTBEAT;
+        let Some(what) = self.what.clone() else {
+            return; // there was no object yet
+        };
+        let mut header = Header::new(What::Offer, self.network.instance);
+        (header.number, header.other) = (self.window.next(), self.window.base());
+        // What the other side may leave unacknowledged.
+        header.third = self.options.window.max(2 * ROOM) as u64;
+        header.round = self.round;
+        let offer = Offer {
+            header,
+            what,
+            to: lock(&self.shared.peers).as_ref().map_or(0, Peers::only),
+            name: self.network.host.clone(),
+        };
+        self.channel.put(offer.packet().into());
+        for (instance, why) in std::mem::take(&mut *lock(&self.shared.refused)) {
+            let mut header = Header::new(What::Refusal, self.network.instance);
+            header.third = instance;
+            self.channel.put(header.with_body(why.as_bytes()).into());
+        }
+    }
+
+    /// Updates the counters that the object has.
+    fn count(&self, source: &mut Source) {
+        let counters = &self.shared.counters;
+        counters.lost.fetch_add(source.take_lost(), Relaxed);
         let waiting = self.window.bytes() + source.used();
         counters.waiting_bytes.store(waiting as u64, Relaxed);
     }
 
     /// Waits until all messages that were taken are delivered, at most for the time that the options allow, and sends
     /// a goodbye.
-    fn drain(&mut self, what: &Description) {
+    fn drain(&mut self) {
         let end = Instant::now() + self.options.drain;
         while self.window.packets() > 0 && Instant::now() < end {
-            if self.heartbeat <= Instant::now() {
-                self.offer(what);
-            }
-            let has_peers = self.read_peers();
-            if !has_peers && !what.kind.is_for_one() {
-                self.window.forget(u64::MAX);
-            }
-            self.wait_for_peers();
+            self.serve();
         }
         let undelivered = self.window.next() - self.window.base();
         if undelivered > 0 {

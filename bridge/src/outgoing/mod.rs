@@ -8,10 +8,10 @@
 //! | `window` | the packets that were sent, and that some subscriber has not delivered |
 //! | `peers` | the bridges that subscribe |
 //!
-//! Only this thread puts packets under its key, so they arrive in order. Four times a second, it sends an offer,
-//! which has the number of the next message. A bridge that expects a smaller number has lost packets, because a link
-//! was cut; it asks for them, and the thread sends them again. No timer guesses that a packet is lost, however slow
-//! the network is.
+//! Only this thread puts packets under its key, itself or through a queue, so they arrive in order. Four times a second,
+//! it sends an offer, which has the number of the next message. A bridge that expects a smaller number has lost packets,
+//! because a link was cut; it asks for them, and the thread sends them again. No timer guesses that a packet is lost,
+//! however slow the network is.
 
 pub mod buffer;
 mod carrier;
@@ -83,7 +83,7 @@ impl Outgoing {
             stop: AtomicBool::new(false),
             counters,
         });
-        let channel = network.publisher(name, {
+        let channel = network.publisher(name, options.when_full, {
             let shared = Arc::clone(&shared);
             move |packet| shared.receive(packet)
         })?;
@@ -171,6 +171,7 @@ impl Shared {
                 }
             }
             What::Refusal => {
+                peers.remove(header.from, 0);
                 let why = format!("the other bridge refuses the object: {text}");
                 self.refusals.mismatch(header.from, &why);
             }

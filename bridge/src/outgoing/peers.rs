@@ -74,10 +74,12 @@ impl Peers {
         if !is_known && let Some(why) = self.has_no_place(now) {
             return Answer::Refused(why);
         }
+        // A bridge that joins may not know yet what the last one has delivered.
+        let delivered = self.left_at.unwrap_or_default();
         let peer = self.peers.entry(want.from).or_insert_with(|| Peer {
             name: name.to_owned(),
             expects: want.number,
-            delivered: want.other,
+            delivered,
             lacks: None,
             seen: now,
         });
@@ -105,20 +107,33 @@ impl Peers {
                 peer.name
             ));
         }
-        self.peers.remove(&instance);
+        self.remove(instance, 0);
         None
     }
 
     /// Handles the goodbye of a bridge, which states how much it has delivered. Returns whether the bridge was known.
     pub fn goodbye(&mut self, goodbye: &Header, next: u64) -> bool {
-        let Some(peer) = self.peers.remove(&goodbye.from) else {
+        let is_possible = goodbye.other <= next;
+        self.remove(goodbye.from, if is_possible { goodbye.other } else { 0 })
+    }
+
+    /// Removes a bridge, which has delivered the messages before this number. Returns whether it was known.
+    pub fn remove(&mut self, instance: u64, delivered: u64) -> bool {
+        let Some(peer) = self.peers.remove(&instance) else {
             return false;
         };
-        if self.for_one && goodbye.other <= next {
-            self.left_at = Some(peer.delivered.max(goodbye.other));
+        if self.for_one {
+            self.left_at = Some(peer.delivered.max(delivered));
         }
         self.has_news = true;
         true
+    }
+
+    /// Returns the instance of the bridge that gets the messages of an object for one; 0 if none does.
+    #[must_use]
+    pub fn only(&self) -> u64 {
+        let first = self.peers.keys().next().filter(|_| self.for_one);
+        first.copied().unwrap_or_default()
     }
 
     /// Drops the bridges that were silent for too long. Returns their names.
@@ -144,6 +159,12 @@ impl Peers {
             .or(self.left_at)
     }
 
+    /// Returns the number of the first message that no bridge has delivered; `None` if there is no bridge.
+    #[must_use]
+    pub fn fastest(&self) -> Option<u64> {
+        self.peers.values().map(|peer| peer.delivered).max()
+    }
+
     /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
     /// returned once.
     pub fn take_lacking(&mut self, round: u64) -> Option<u64> {
@@ -154,6 +175,12 @@ impl Peers {
             }
         }
         first
+    }
+
+    /// Returns whether one bridge at a time gets the messages.
+    #[must_use]
+    pub fn is_for_one(&self) -> bool {
+        self.for_one
     }
 
     /// Returns the number of bridges.
@@ -187,10 +214,10 @@ mod tests {
     #[test]
     fn the_slowest_bridge_decides_what_is_delivered() {
         let (mut peers, now) = peers(false);
-        assert_eq!(peers.delivered(), None);
+        assert_eq!((peers.delivered(), peers.fastest()), (None, None));
         assert_eq!(peers.want(&want(1, 9, 7), "one", 10, now), Answer::Joined);
         assert_eq!(peers.want(&want(2, 9, 4), "two", 10, now), Answer::Joined);
-        assert_eq!(peers.delivered(), Some(4));
+        assert_eq!((peers.delivered(), peers.fastest()), (Some(4), Some(7)));
         assert_eq!(peers.want(&want(2, 9, 8), "two", 10, now), Answer::Known);
         assert_eq!(peers.delivered(), Some(7));
     }
@@ -253,6 +280,19 @@ mod tests {
         peers.want(&want(1, 5, 3), "one", 10, now);
         assert!(peers.goodbye(&want(1, 5, 5), 10));
         assert!(!peers.goodbye(&want(1, 5, 5), 10));
+        assert_eq!((peers.len(), peers.delivered()), (0, Some(5)));
+    }
+
+    #[test]
+    fn the_next_bridge_begins_where_the_last_one_has_ended() {
+        let (mut peers, now) = peers(true);
+        assert_eq!(peers.only(), 0);
+        peers.want(&want(1, 5, 3), "one", 10, now);
+        assert_eq!(peers.only(), 1);
+        assert!(peers.goodbye(&want(1, 5, 5), 10));
+        peers.want(&want(2, 3, 3), "two", 10, now); // it has joined before it knew that
+        assert_eq!((peers.only(), peers.delivered()), (2, Some(5)));
+        assert!(peers.remove(2, 0) && !peers.remove(2, 0)); // it refuses the object
         assert_eq!((peers.len(), peers.delivered()), (0, Some(5)));
     }
 

@@ -9,7 +9,7 @@ use crate::{
     wire::{MOST, ROOM},
 };
 use shmkey::{Broadcast, Error, ErrorKind, Place, Receiver, Ring, Segment, Semaphore, Subscriber};
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 /// The result of taking messages from an object.
 pub enum Taken {
@@ -31,6 +31,10 @@ pub struct Source {
     /// The long message that was taken last.
     pub long: Vec<u8>,
     opened: u64,
+    /// The messages that subscribers have missed that this bridge no longer has.
+    missed: u64,
+    /// How many lost messages `take_lost` has returned.
+    counted: u64,
 }
 
 enum Object {
@@ -82,6 +86,8 @@ impl Source {
             lengths: Box::new([0; MOST]),
             long: Vec::new(),
             opened,
+            missed: 0,
+            counted: 0,
         })
     }
 
@@ -92,7 +98,7 @@ impl Source {
     pub fn set_wanted(&mut self, wanted: bool) -> Result<(), Failure> {
         if let Object::Broadcast(broadcast, subscriber) = &mut self.object {
             if !wanted {
-                *subscriber = None;
+                self.missed += subscriber.take().map_or(0, |left| left.missed());
             } else if subscriber.is_none() {
                 let joined = subscriber.insert(broadcast.subscribe()?);
                 joined.set_keep_waiting(true);
@@ -154,14 +160,14 @@ impl Source {
         }
     }
 
-    /// Returns the number of messages that the object itself has lost, because it is lossy.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        match &self.object {
+    /// Returns the number of messages that the object itself has lost since the last call, because it is lossy.
+    pub fn take_lost(&mut self) -> u64 {
+        let lost = match &self.object {
             Object::Ring(ring, _) => ring.dropped(),
-            Object::Broadcast(_, Some(subscriber)) => subscriber.missed(),
-            _ => 0,
-        }
+            Object::Broadcast(_, Some(subscriber)) => self.missed + subscriber.missed(),
+            _ => self.missed,
+        };
+        lost.saturating_sub(mem::replace(&mut self.counted, lost))
     }
 
     /// Returns the number of bytes that wait in a ring; 0 for another object.

@@ -34,14 +34,26 @@ impl Bridge {
         Bridge { child, log }
     }
 
-    /// Starts a bridge that publishes an object `here`, and one that subscribes to it `there`.
+    /// Starts a bridge that publishes an object `here`, and one that subscribes to it `there`. Both serve their counters.
     pub fn both(here: &Machine, there: &Machine, name: &str, options: &str) -> (Bridge, Bridge) {
-        let subscriber = Bridge::start(there, &format!("--subscribe {name} --listen {THERE}"));
-        let publisher = Bridge::start(
-            here,
-            &format!("--publish {name} --connect {THERE} {options}"),
-        );
-        (publisher, subscriber)
+        let subscriber = format!("--metrics --subscribe {name} --listen {THERE}");
+        let publisher = format!("--metrics --publish {name} --connect {THERE} {options}");
+        let subscriber = Bridge::start(there, &subscriber);
+        (Bridge::start(here, &publisher), subscriber)
+    }
+
+    /// Returns how many bytes of memory the bridge has.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .unwrap()
+            << 10
     }
 
     pub fn log(&self) -> String {
@@ -91,6 +103,28 @@ impl Drop for Bridge {
     }
 }
 
+/// Returns what `--status` prints about the bridge on a machine.
+pub fn status(machine: &Machine) -> String {
+    let mut command = machine.command(Path::new(env!("CARGO_BIN_EXE_shmkey-bridge")));
+    let output = command.arg("--status").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until a counter of the first object in the status of a machine has a value for which `holds` is true.
+pub fn expect_counter(machine: &Machine, name: &str, holds: impl Fn(u64) -> bool) {
+    let value = |status: &str| {
+        let status = status.replace("waiting bytes", "waiting-bytes");
+        let mut lines = status.lines().map(str::split_whitespace);
+        // The line of the object begins with the direction, and that of the names does not.
+        let at = lines.next()?.position(|counter| counter == name)? + 1;
+        lines.next()?.nth(at)?.parse().ok()
+    };
+    wait_until(
+        || value(&status(machine)).is_some_and(&holds),
+        || format!("another value of {name} in:\n{}", status(machine)),
+    );
+}
+
 /// Collects the lines that a program writes.
 pub fn collect(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let collected = Arc::new(Mutex::new(String::new()));
@@ -106,9 +140,11 @@ pub fn collect(output: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 /// Waits until a condition holds. If it never does, `what` describes it.
 pub fn wait_until(mut holds: impl FnMut() -> bool, what: impl Fn() -> String) {
     let end = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_micros(50);
     while !holds() {
         assert!(Instant::now() < end, "waited for {}", what());
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(20));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Each kind of object, between two machines.
 
 use super::{
-    bridge::{Bridge, PATIENCE, THERE, expect, receiver, send, sender, wait_until},
+    bridge::{Bridge, PATIENCE, THERE, expect, receiver, send, sender, status, wait_until},
     machines::Machine,
 };
 use shmkey::{Broadcast, Latest, Ring, Semaphore};
@@ -167,14 +167,10 @@ fn an_object_is_created_where_it_is_missing_as_the_same_object() {
 fn counters_are_served_as_prometheus_text_and_as_status() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "--metrics");
+    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "");
     send(&mut sender, 0..10);
     expect(&mut receiver, 0..10);
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_shmkey-bridge"));
-    let status = || {
-        let output = here.command(program).arg("--status").output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let status = || status(&here);
     let line = |status: &str| {
         status
             .lines()

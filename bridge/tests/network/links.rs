@@ -1,11 +1,14 @@
 //! Bad networks: links that are cut or slow, and machines that never return.
 
 use super::{
-    bridge::{Bridge, CAPACITY, PATIENCE, THERE, expect, receiver, send, sender, wait_until},
+    bridge::{
+        Bridge, CAPACITY, PATIENCE, THERE, expect, expect_counter, receiver, send, sender,
+        wait_until,
+    },
     machines::Machine,
     proxy::{Proxy, Quality},
 };
-use shmkey::{Broadcast, ErrorKind, Ring};
+use shmkey::{Broadcast, ErrorKind, Latest, Ring};
 use std::{path::Path, thread, time::Duration};
 
 #[test]
@@ -150,19 +153,100 @@ fn a_lossless_ring_sheds_and_counts_when_that_is_asked_for() {
     let options = "--publish orders --connect tcp/10.77.1.2:7447 --when-full shed --metrics";
     let _ours = Bridge::start(&here, options);
     (0..10_000).for_each(|_| sender.send_timeout(&[0; 100], PATIENCE).unwrap());
-    let program = Path::new(env!("CARGO_BIN_EXE_shmkey-bridge"));
-    let shed = || {
-        let status = here
-            .command(program)
-            .arg("--status")
-            .output()
-            .unwrap()
-            .stdout;
-        let status = String::from_utf8(status).unwrap();
-        let line = status.lines().nth(1).unwrap().split_whitespace().nth(5);
-        line.unwrap().parse::<u64>().unwrap()
+    expect_counter(&here, "shed", |shed| shed > 9000);
+}
+
+#[test]
+fn a_link_that_is_cut_does_not_block_the_sender_if_messages_are_shed() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (_ours, _theirs) = Bridge::both(&here, &there, "orders", "--when-full shed");
+    send(&mut sender, 0..10);
+    expect(&mut receiver, 0..10);
+    here.set_link("10.77.1", "down");
+    // The kernel gives the connection up after four seconds. No send waits for that.
+    for _ in 0..100_000 {
+        sender
+            .send_timeout(&[0; 100], Duration::from_secs(2))
+            .unwrap();
+    }
+    expect_counter(&here, "shed", |shed| shed > 80_000);
+}
+
+#[test]
+fn a_link_that_is_cut_for_good_does_not_hold_up_other_machines() {
+    let (here, there) = Machine::pair();
+    let other = Machine::new("other");
+    here.connect(&other, "10.77.2");
+    let open = || Broadcast::open("news", CAPACITY).unwrap();
+    let mut publisher = here.run(|| open().publisher().unwrap());
+    let mut subscriber = other.run(|| open().subscribe().unwrap());
+    let options = "--peer-timeout 1 --connect tcp/10.77.2.2:7447";
+    let (ours, _theirs) = Bridge::both(&here, &there, "news", options);
+    let _others = Bridge::start(&other, "--subscribe news --listen tcp/10.77.2.2:7447");
+    for machine in ["there", "other"] {
+        ours.expect(&format!(
+            "carrying to another bridge object=\"news\" peer=\"{machine}\""
+        ));
+    }
+    here.set_link("10.77.1", "down");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publish = |_| publisher.publish_timeout(&[0; 1000], PATIENCE).unwrap();
+            (0..20_000).for_each(&mut publish);
+        });
+        for _ in 0..20_000 {
+            subscriber.recv_timeout(&mut [0; 1000], PATIENCE).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_link_that_is_cut_does_not_keep_the_newest_value_from_other_machines() {
+    let (here, there) = Machine::pair();
+    let other = Machine::new("other");
+    here.connect(&other, "10.77.2");
+    let open = || Latest::<u64>::open("position").unwrap();
+    let (mut publisher, value) = (here.run(|| open().publisher().unwrap()), other.run(open));
+    let options = "--peer-timeout 1000 --connect tcp/10.77.2.2:7447";
+    let (ours, _theirs) = Bridge::both(&here, &there, "position", options);
+    let _others = Bridge::start(&other, "--subscribe position --listen tcp/10.77.2.2:7447");
+    expect_counter(&here, "peers", |peers| peers == 2);
+    here.set_link("10.77.1", "down");
+    for number in 0..20 {
+        publisher.publish(number).unwrap();
+        wait_until(|| value.read().unwrap() == Some(number), || ours.log());
+    }
+    here.set_link("10.77.1", "up");
+    let theirs = there.run(open);
+    wait_until(|| theirs.read().unwrap() == Some(19), || ours.log());
+}
+
+#[test]
+fn a_machine_that_returns_after_it_was_dropped_gets_a_broadcast_again() {
+    let (here, there) = Machine::pair();
+    let open = || Broadcast::open("news", CAPACITY).unwrap();
+    let mut publisher = here.run(|| open().publisher().unwrap());
+    let mut subscriber = there.run(|| open().subscribe().unwrap());
+    let mut publish = |number: usize| {
+        let message = [&number.to_ne_bytes()[..], &[0; 992]].concat();
+        publisher.publish_timeout(&message, PATIENCE).unwrap();
     };
-    wait_until(|| shed() > 9000, || format!("more than {}", shed()));
+    let (ours, _theirs) = Bridge::both(&here, &there, "news", "--peer-timeout 1");
+    ours.expect("carrying to another bridge");
+    here.set_link("10.77.1", "down");
+    (0..10_000).for_each(&mut publish);
+    ours.expect("dropped a bridge that was silent");
+    here.set_link("10.77.1", "up");
+    let is_there = || ours.log().matches("carrying to another bridge").count() == 2;
+    wait_until(is_there, || "the other machine".to_owned());
+    thread::scope(|scope| {
+        scope.spawn(|| (10_000..20_000).for_each(&mut publish)); // many windows
+        let mut message = [0; 1000];
+        while message[..8] != 19_999_usize.to_ne_bytes() {
+            subscriber.recv_timeout(&mut message, PATIENCE).unwrap();
+        }
+    });
 }
 
 #[test]
@@ -194,4 +278,29 @@ fn a_slow_receiver_holds_the_sender_up_and_memory_does_not_grow() {
         assert!(sent < 20_000, "nothing holds the sender up");
     }
     expect(&mut receiver, 0..sent);
+}
+
+#[test]
+fn short_packets_that_wait_take_little_memory_on_both_machines() {
+    const PACKETS: usize = 4000;
+    let (here, there) = Machine::pair();
+    let open = || Ring::open("orders", CAPACITY).unwrap();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    let fill = |sender: &mut shmkey::Sender, len| sender.send_timeout(&vec![1; len], PATIENCE);
+    (0..3).for_each(|_| fill(&mut sender, 30_000).unwrap()); // two have room in the other ring
+    expect_counter(&here, "lag", |lag| lag == 1);
+    let before = [&ours, &theirs].map(Bridge::memory);
+    let ring = here.run(open);
+    for _ in 0..PACKETS {
+        fill(&mut sender, 1).unwrap();
+        wait_until(|| ring.used() == 0, || "the bridge".to_owned()); // a packet for each message
+    }
+    expect_counter(&here, "lag", |lag| lag == 1 + PACKETS as u64);
+    for (bridge, before) in [&ours, &theirs].into_iter().zip(before) {
+        let more = bridge.memory().saturating_sub(before);
+        assert!(more < 16 << 20, "{more} bytes for {PACKETS} packets");
+    }
+    let mut message = Vec::new();
+    (0..3 + PACKETS).for_each(|_| _ = receiver.recv_vec_timeout(&mut message, PATIENCE).unwrap());
 }

@@ -1,12 +1,16 @@
 //! What bridges refuse, and the messages that report it.
 
 use super::{
-    bridge::{Bridge, CAPACITY, THERE, collect, expect, receiver, send, sender, wait_until},
+    bridge::{
+        Bridge, CAPACITY, PATIENCE, THERE, collect, expect, expect_counter, receiver, send, sender,
+        wait_until,
+    },
     machines::Machine,
 };
-use shmkey::{Broadcast, Condvar, Latest, Mutex, Place, Ring, RwLock};
+use shmkey::{Broadcast, Condvar, Key, Latest, Mutex, Place, Ring, RwLock, Segment};
 use shmkey_bridge::{
     description::Description,
+    offer::Offer,
     wire::{HEADER, Header, What},
 };
 use std::{
@@ -70,41 +74,85 @@ fn hostile_packets_are_refused_by_name_and_change_nothing() {
     theirs.expect("delivering what another bridge publishes");
     send(&mut sender, 0..10);
     let hostile = Hostile::start(&here, &[THERE]);
-    let header = |what| {
-        let mut header = Header::new(what, 7);
-        header.other = 1;
-        header
-    };
-    for (packet, why) in [
-        (vec![], "it is not a packet of a bridge"),
-        (b"shmBxyz".to_vec(), "its header is cut off"),
-        (
-            header(What::Offer).with_body(b"short"),
-            "its description is malformed",
-        ),
-        (
-            header(What::Messages).with_body(b"x"),
-            "its lengths are cut off",
-        ),
-        (
-            header(What::Messages).with_body(&[1; 9]),
-            "do not match the length of the packet",
-        ),
-        (
-            header(What::Want).with_body(b""),
-            "does not come from a publisher",
-        ),
-        (
-            Header::new(What::Messages, 8).with_body(b""),
-            "under the key of another bridge",
-        ),
-    ] {
+    for (sent, (packet, why)) in (1..).zip(hostile_packets(&here)) {
         hostile.put("shmkey/1/orders/from/0000000000000007", &packet);
         theirs.expect(why);
+        expect_counter(&there, "refused", |count| count == sent);
     }
     expect(&mut receiver, 0..10);
     send(&mut sender, 10..20);
     expect(&mut receiver, 10..20);
+}
+
+/// Returns packets under the key of the instance 7, and why each is refused.
+fn hostile_packets(machine: &Machine) -> [(Vec<u8>, &'static str); 8] {
+    let with_body = |what, body: &[u8]| {
+        let mut header = Header::new(what, 7);
+        header.other = 1;
+        header.with_body(body)
+    };
+    // A payload of this size has no room for such a message.
+    let too_long = offer(7, machine, |what| what.capacity = 1 << 40);
+    let foreign = Header::new(What::Messages, 8).with_body(b"");
+    [
+        (vec![], "it is not a packet of a bridge"),
+        (b"shmBxyz".to_vec(), "its header is cut off"),
+        (
+            with_body(What::Offer, b"short"),
+            "its description is malformed",
+        ),
+        (too_long, "its description is malformed"),
+        (with_body(What::Messages, b"x"), "its lengths are cut off"),
+        (
+            with_body(What::Messages, &[1; 9]),
+            "do not match the length of the packet",
+        ),
+        (with_body(What::Want, b""), "does not come from a publisher"),
+        (foreign, "under the key of another bridge"),
+    ]
+}
+
+/// Returns the packet of an offer of the object "orders" of a machine, with a change.
+fn offer(instance: u64, machine: &Machine, change: impl Fn(&mut Description)) -> Vec<u8> {
+    let what = machine.run(|| Description::of("orders"));
+    let mut what = what.unwrap().unwrap();
+    change(&mut what);
+    let header = Header::new(What::Offer, instance);
+    let (to, name) = (0, "evil".to_owned());
+    let offer = Offer {
+        header,
+        what,
+        to,
+        name,
+    };
+    offer.packet()
+}
+
+#[test]
+fn a_part_of_a_value_of_another_length_is_refused_and_changes_nothing() {
+    let (here, there) = Machine::pair();
+    let open = || Latest::<u64>::open("orders").unwrap();
+    let (mut publisher, value) = (here.run(|| open().publisher().unwrap()), there.run(open));
+    let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    let delivering = "delivering what another bridge publishes";
+    theirs.expect(delivering);
+    let hostile = Hostile::start(&here, &[THERE]);
+    let key = "shmkey/1/orders/from/0000000000000007";
+    hostile.put(key, &offer(7, &here, |_| ()));
+    theirs.expect(&format!("{delivering} object=\"orders\" peer=\"evil\""));
+    let mut part = Header::new(What::Part, 7);
+    part.third = 1;
+    hostile.put(key, &part.with_body(b"x"));
+    theirs.expect("it has a message of a length that this latest value does not allow");
+    publisher.publish(9).unwrap();
+    let mut seen = 0;
+    assert_eq!(value.wait_newer_timeout(&mut seen, PATIENCE).unwrap(), 9);
+    assert_eq!(
+        theirs.log().matches(delivering).count(),
+        2,
+        "{}",
+        theirs.log()
+    );
 }
 
 #[test]
@@ -163,45 +211,79 @@ fn a_difference_of_the_objects_is_an_error_on_both_sides_and_named() {
         drop(options.open(place, capacity).unwrap());
     };
     let broadcast = || drop(Broadcast::open("orders", CAPACITY).unwrap());
+    let layout = || ring(Ring::options(), "trade", CAPACITY);
+    let capacity = || ring(Ring::options(), "order", 1000);
     let many = || ring(Ring::options().many_senders(true), "order", CAPACITY);
-    let cases: [(&str, [&str; 2], Create); 4] = [
+    let fingerprint = || {
+        ring(Ring::options(), "order", CAPACITY);
+        let segment = Segment::open(Key::from_name("orders").unwrap()).unwrap();
+        segment.attach().unwrap().write_at(72, &[0x11; 8]).unwrap();
+    };
+    let ones = "\"1111111111111111\"";
+    let cases: [(&str, [&str; 2], Create); 5] = [
         ("the kind of object", ["Ring", "Broadcast"], &broadcast),
-        ("the layout name", ["\"order\"", "\"trade\""], &|| {
-            ring(Ring::options(), "trade", CAPACITY)
-        }),
-        ("the capacity", ["65536", "1000"], &|| {
-            ring(Ring::options(), "order", 1000)
-        }),
+        ("the layout name", ["\"order\"", "\"trade\""], &layout),
+        ("the capacity", ["65536", "1000"], &capacity),
         ("an option (many senders, lossy)", ["0", "1"], &many),
+        ("the fingerprint of the layout", ["\"", ones], &fingerprint),
     ];
     for (what, [one, other], create) in cases {
         let (here, there) = Machine::pair();
         here.run(|| ring(Ring::options(), "order", CAPACITY));
         there.run(create);
         let (ours, theirs) = Bridge::both(&here, &there, "orders", "");
-        let difference = |one, other| format!("{what} differs: {one} here, {other} there");
-        let refused = "the other bridge refuses the object: there refuses it";
-        ours.expect_error(&format!("{refused}: {}", difference(one, other)));
-        let refuses = "refused the object of another bridge";
-        theirs.expect_error(&format!("{refuses}: {}", difference(other, one)));
+        expect_mismatch([(&here, &ours), (&there, &theirs)], what, [one, other]);
     }
+}
+
+/// Waits until both bridges have named and counted a difference. Each value begins with the text here.
+fn expect_mismatch(sides: [(&Machine, &Bridge); 2], what: &str, [one, other]: [&str; 2]) {
+    let reports = [
+        "the other bridge refuses the object: there refuses it",
+        "refused the object of another bridge",
+    ];
+    for (((machine, bridge), report), here) in sides.into_iter().zip(reports).zip([one, other]) {
+        bridge.expect_error(&format!("{report}: {what} differs: {here}"));
+        expect_counter(machine, "mismatches", |count| count == 1);
+        expect_counter(machine, "messages", |count| count == 0);
+    }
+}
+
+#[test]
+fn another_byte_order_is_an_error_of_both_bridges_and_named() {
+    let (here, there) = Machine::pair();
+    let mut sender = sender(&here, "orders");
+    send(&mut sender, 0..10);
+    let bridge = |machine, option, address| {
+        Bridge::start(
+            machine,
+            &format!("--{option} orders --listen {address} --metrics"),
+        )
+    };
+    let ours = bridge(&here, "publish", "tcp/10.77.1.1:7447");
+    let theirs = bridge(&there, "subscribe", THERE);
+    let _relay = Hostile::start(&here, &["tcp/10.77.1.1:7447", "relay", THERE]);
+    let orders = [
+        "\"big-endian\" here, \"little-endian\" there",
+        "\"little-endian\" here, \"big-endian\" there",
+    ];
+    expect_mismatch(
+        [(&here, &ours), (&there, &theirs)],
+        "the byte order",
+        orders,
+    );
+    assert_eq!(there.run(|| Description::of("orders")), Ok(None)); // no object was created
 }
 
 #[test]
 fn another_byte_order_or_fingerprint_is_an_error_on_both_sides_and_named() {
     let (here, there) = Machine::pair();
     let theirs = Bridge::start(&there, &format!("--subscribe orders --listen {THERE}"));
-    let what = here.run(|| {
-        drop(Ring::open("orders", CAPACITY).unwrap());
-        Description::of("orders").unwrap().unwrap()
-    });
+    here.run(|| drop(Ring::open("orders", CAPACITY).unwrap()));
     let hostile = Hostile::start(&here, &[THERE, "answers"]);
     for (at, (refused, answer, change)) in CHANGES.into_iter().enumerate() {
-        let (mut what, instance) = (what.clone(), at as u64 + 7);
-        change(&mut what);
-        let mut body = Vec::new();
-        what.write(&mut body);
-        let offer = Header::new(What::Offer, instance).with_body(&body);
+        let instance = at as u64 + 7;
+        let offer = offer(instance, &here, change);
         hostile.put(&format!("shmkey/1/orders/from/{instance:016x}"), &offer);
         theirs.expect_error(&format!("refused the object of another bridge: {refused}"));
         hostile.expect(&format!("there refuses it: {answer}"));
@@ -234,7 +316,7 @@ fn locks_are_refused_with_the_reason() {
 fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     let (here, there) = Machine::pair();
     let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
-    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
+    let (ours, theirs) = Bridge::both(&here, &there, "orders", "--listen tcp/0.0.0.0:7448");
     ours.expect("carrying to another bridge");
     let second = Machine::new("second");
     second.connect(&here, "10.77.2");
@@ -244,6 +326,14 @@ fn a_second_machine_that_wants_a_ring_is_refused_by_name() {
     ours.expect(&format!("a request of second: {why}"));
     send(&mut sender, 0..1000);
     expect(&mut receiver, 0..1000);
+    // The second machine has none of these, and gets the others as soon as the first one has ended.
+    assert_eq!(
+        second.run(|| Ring::open("orders", CAPACITY).unwrap().used()),
+        0
+    );
+    assert!(theirs.terminate().success());
+    send(&mut sender, 1000..2000);
+    expect(&mut self::receiver(&second, "orders"), 1000..2000);
 }
 
 #[test]

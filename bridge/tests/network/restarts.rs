@@ -1,9 +1,13 @@
 //! The promises that hold when a bridge or a router ends or is killed.
 
 use super::{
-    bridge::{Bridge, THERE, expect, next, receiver, send, sender},
+    bridge::{
+        Bridge, CAPACITY, PATIENCE, THERE, expect, expect_counter, next, receiver, send, sender,
+        wait_until,
+    },
     machines::Machine,
 };
+use shmkey::{Broadcast, Ring};
 use std::thread;
 
 #[test]
@@ -115,10 +119,53 @@ fn a_ring_that_is_removed_and_made_again_is_carried_again() {
     let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
     send(&mut old, 0..10);
     expect(&mut receiver, 0..10);
-    here.run(|| shmkey::Ring::open("orders", 0).unwrap().remove().unwrap());
+    here.run(|| Ring::open("orders", 0).unwrap().remove().unwrap());
     ours.expect("the object was removed");
     drop(old);
     let mut new = sender(&here, "orders");
     send(&mut new, 10..20);
     expect(&mut receiver, 10..20);
+}
+
+#[test]
+fn a_bridge_delivers_what_it_has_taken_from_a_ring_that_is_removed() {
+    let (here, there) = Machine::pair();
+    let (mut sender, mut receiver) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (ours, _theirs) = Bridge::both(&here, &there, "orders", "");
+    send(&mut sender, 0..20_000); // more than the ring on the other machine has room for
+    expect_counter(&here, "messages", |messages| messages == 20_000);
+    here.run(|| Ring::open("orders", 0).unwrap().remove().unwrap());
+    ours.expect("the object was removed");
+    thread::scope(|scope| {
+        let ended = scope.spawn(|| ours.terminate());
+        expect(&mut receiver, 0..20_000);
+        assert!(ended.join().unwrap().success());
+    });
+}
+
+#[test]
+fn what_was_taken_from_an_object_of_another_kind_is_not_delivered_into_a_new_one() {
+    let (here, there) = Machine::pair();
+    let (mut sender, old) = (sender(&here, "orders"), receiver(&there, "orders"));
+    let (_ours, theirs) = Bridge::both(&here, &there, "orders", "");
+    send(&mut sender, 0..20_000); // more than the ring on the other machine has room for
+    expect_counter(&here, "messages", |messages| messages == 20_000);
+    let open = || Broadcast::open("orders", CAPACITY).unwrap();
+    let remove = || Ring::open("orders", 0).unwrap().remove().unwrap();
+    there.run(remove);
+    drop(old);
+    let mut subscriber = there.run(|| open().subscribe().unwrap());
+    here.run(remove);
+    let mut publisher = here.run(|| open().publisher().unwrap());
+    theirs.expect("kind=broadcast");
+    expect_counter(&here, "peers", |peers| peers == 1);
+    expect_counter(&here, "lost", |lost| lost > 10_000);
+    wait_until(
+        || here.run(|| open().subscribers() == 1),
+        || "the bridge to subscribe".to_owned(),
+    );
+    publisher.publish_timeout(b"new", PATIENCE).unwrap();
+    let mut message = Vec::new();
+    subscriber.recv_vec_timeout(&mut message, PATIENCE).unwrap();
+    assert_eq!(message, b"new");
 }
