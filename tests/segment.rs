@@ -4,6 +4,7 @@
 mod support;
 
 use shmkey::{AttachOptions, ErrorKind::*, Key, Segment, SegmentOptions};
+use shmkey_core::backend;
 use std::{
     ffi::CString,
     io,
@@ -147,9 +148,10 @@ fn the_status_follows_attaching_and_removal() {
     let removed = segment.status().unwrap();
     assert!(removed.removed && removed.key.is_private() && removed.detached_at.is_some());
     assert_eq!(removed.nattch, 1);
-    // SAFETY: SHM_LOCK uses no buffer.
-    let locked = unsafe { libc::shmctl(segment.id(), 11, std::ptr::null_mut()) };
-    if locked == 0 {
+    let nothing = std::ptr::null_mut();
+    // SAFETY: this command uses no buffer.
+    let locked = unsafe { backend::control(segment.id(), libc::SHM_LOCK, nothing) };
+    if locked.is_ok() {
         assert!(segment.status().unwrap().locked);
     }
     memory.detach().unwrap();

@@ -25,8 +25,10 @@ macro_rules! tasks {
 }
 
 mod counting;
+mod forks;
 mod hostile;
 mod killed;
+mod locks;
 mod namespace;
 mod parts;
 mod pending;
@@ -41,8 +43,10 @@ use support::{do_task, say};
 fn helper_process() {
     let tasks = [
         counting::TASKS,
+        forks::TASKS,
         hostile::TASKS,
         killed::TASKS,
+        locks::TASKS,
         parts::TASKS,
         pending::TASKS,
         places::TASKS,

@@ -12,6 +12,7 @@ tasks! {
     a_filter_that_kills_selects_the_user_backend
     a_filter_that_forbids_nothing_selects_the_kernel
     a_signal_for_all_processes_does_not_reach_the_child_that_probes
+    a_thread_that_waits_for_any_child_does_not_change_the_answer
     another_choice_comes_too_late
     ;
     say_the_choice
@@ -121,6 +122,18 @@ fn a_signal_for_all_processes_does_not_reach_the_child_that_probes() {
         assert_eq!(probe_in_child(), Probe::Refuses);
     }
     signalling.join().unwrap();
+}
+
+fn a_thread_that_waits_for_any_child_does_not_change_the_answer() {
+    std::thread::spawn(|| {
+        loop {
+            // SAFETY: waits for any child, and writes no status.
+            unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) };
+        }
+    });
+    for _ in 0..300 {
+        assert_eq!(probe_in_child(), Probe::Answers);
+    }
 }
 
 fn another_choice_comes_too_late() {

@@ -20,6 +20,7 @@ tasks! {
     file_permissions_keep_other_users_out
     a_user_outside_of_the_group_cannot_enter
     what_another_user_has_detached_last_its_creator_collects
+    a_child_keeps_what_it_shares_inside_what_it_has_attached_anew
 }
 
 /// Two users, and the groups that they are in.
@@ -155,4 +156,32 @@ fn what_another_user_has_detached_last_its_creator_collects() {
     assert!(is_there());
     as_user(ONE, || _ = private(1));
     assert!(!is_there());
+}
+
+fn a_child_keeps_what_it_shares_inside_what_it_has_attached_anew() {
+    needs!(ROOT);
+    share(0o1777);
+    let page = shmkey_core::sys::page_size();
+    let large = get(7, 4 * page, CREATE | 0o666).unwrap();
+    let outer = attach(large);
+    let within = outer.wrapping_add(2 * page);
+    // SAFETY: no code uses these bytes of the larger segment.
+    let inner = unsafe { backend::attach(private(page), within.cast(), libc::SHM_REMAP) };
+    assert_eq!(inner, Ok(within.cast()));
+    // SAFETY: the smaller segment is attached there.
+    unsafe { within.write(5) };
+    as_user(ONE, || {
+        // This user can open the file of the larger segment only.
+        let child = fork_child(|| {
+            // SAFETY: as above; it is mapped, or the test ends here.
+            assert_eq!(unsafe { within.read() }, 5);
+            detach(outer);
+            // SAFETY: as above.
+            assert_eq!(unsafe { within.read() }, 5);
+            0
+        });
+        assert_eq!(status_of(child), 0);
+        assert_eq!(nattch(large), 2);
+    });
+    assert_eq!(nattch(large), 1);
 }

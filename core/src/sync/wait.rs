@@ -26,8 +26,7 @@ const LONG: Duration = Duration::from_millis(250);
 
 /// How long other threads leave a lock to the thread whose turn is next: about twice the time that it takes to wake a
 /// thread on an idle processor.
-#[cfg(not(loom))]
-const NAP: Duration = Duration::from_micros(100);
+pub(super) const NAP: Duration = Duration::from_micros(100);
 
 /// How many times to read a word before sleeping. The PAUSE after each time takes 20 to 60 ns.
 #[cfg(not(loom))]

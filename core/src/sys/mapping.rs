@@ -83,6 +83,21 @@ pub fn map_untouchable(len: usize, file: &Descriptor) -> Result<*mut c_void, Err
     unsafe { map(0, len, libc::PROT_NONE, libc::MAP_PRIVATE, file.number()) }
 }
 
+/// Maps memory that begins with zeroes, and which this process shares with children that it makes later.
+pub fn map_shared(len: usize) -> Result<*mut c_void, Errno> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the kernel chooses the address, so no mapping is replaced.
+    unsafe {
+        map(
+            0,
+            len,
+            protection,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+        )
+    }
+}
+
 /// Moves a mapping to an address, in place of what is mapped there, and makes it larger or smaller.
 ///
 /// # Safety
@@ -109,6 +124,11 @@ pub unsafe fn move_mapping(
 }
 
 /// Returns whether one mapping has all of a range. False also if that is unknown.
+///
+/// For a moment, the mapping also has the page behind the range, if that is free. A thread that maps exactly this page at that
+/// moment with `MAP_FIXED`, without having reserved it, loses it again. Such a thread could as well replace what another
+/// thread's `mmap` has just got there, and mmap(2) warns of that. Reading `/proc/self/maps` has no such moment, but takes
+/// longer than a whole detach.
 pub fn is_one_mapping(address: usize, len: usize) -> bool {
     let resize = |from: usize, to: usize| {
         // SAFETY: the mapping stays where it is, and keeps what it has; no other mapping is replaced.

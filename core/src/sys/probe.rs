@@ -3,10 +3,17 @@
 use super::{
     Errno,
     errno::check,
+    mapping::map_shared,
+    memory::{page_size, release},
     shm::{shmat, shmctl, shmdt, shmget},
     signals::{block_signals, restore_signals},
 };
-use core::{ffi::c_int, mem::MaybeUninit, ptr};
+use core::{
+    ffi::{c_int, c_void},
+    mem::MaybeUninit,
+    ptr,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 /// The answer to a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +44,17 @@ pub fn probe_here() -> Probe {
 }
 
 /// Does the same in a child, which the calls may kill. The program gets no `SIGCHLD`, and its `wait` does not see the
-/// child, because the child has no exit signal.
+/// child, because the child has no exit signal. A thread that waits with `__WALL` or `__WCLONE` does, and may be the one
+/// that gets its status; so the answer is in memory that both share.
 ///
 /// The child has a copy of the memory: of processes that share it, kernels before Linux 5.16 kill all if one
 /// dies of a signal that dumps core, as `SIGSYS` does.
 pub fn probe_in_child() -> Probe {
+    let Ok(page) = map_shared(page_size()) else {
+        return Probe::Refuses;
+    };
+    // SAFETY: it begins with zeroes, and stays until the end of this function.
+    let answer = unsafe { &*page.cast::<AtomicU32>() };
     let no_flags = 0 as libc::c_ulong;
     // The child keeps them blocked: a signal for the whole process group must not run the program's handler there. A
     // filter's SIGSYS kills it all the same.
@@ -49,18 +62,29 @@ pub fn probe_in_child() -> Probe {
     // SAFETY: without flags and a stack, the child runs on a copy of this memory.
     let child = check(unsafe { libc::syscall(libc::SYS_clone, no_flags, 0, 0, 0, 0) });
     if child == Ok(0) {
-        in_child();
+        in_child(answer);
     }
     restore_signals(mask);
-    match child {
-        Ok(child) => reap(child as c_int),
-        // What cannot be probed is not used. (Under qemu, which makes no child without an exit signal, this is so.)
-        Err(_) => Probe::Refuses,
+    if let Ok(child) = child {
+        wait_for(child as c_int);
+    }
+    // Relaxed: the child has ended. What cannot be probed is not used. (Under qemu, which makes no child without an exit
+    // signal, this is so.)
+    let has_answered = answer.load(Relaxed) == ANSWERED;
+    // SAFETY: the page was mapped above, and is not used again.
+    unsafe { release(page, page_size()) };
+    if has_answered {
+        Probe::Answers
+    } else {
+        Probe::Refuses
     }
 }
 
+/// What the child stores if the kernel answers each call.
+const ANSWERED: u32 = 1;
+
 /// Probes, and ends this process. It makes system calls only.
-fn in_child() -> ! {
+fn in_child(answer: &AtomicU32) -> ! {
     /// The kernel's `struct sigaction`, with the signal's default action.
     static DEFAULT: [u64; 4] = [0; 4];
     // Zero for a core file, and one byte also keeps a program that collects core files from starting.
@@ -85,33 +109,23 @@ fn in_child() -> ! {
             size_of::<u64>(),
         );
     }
-    let code = c_int::from(probe_here() != Probe::Answers);
+    if probe_here() == Probe::Answers {
+        answer.store(ANSWERED, Relaxed);
+    }
     loop {
         // SAFETY: ends this process.
-        unsafe { libc::syscall(libc::SYS_exit_group, code) };
+        unsafe { libc::syscall(libc::SYS_exit_group, 0) };
     }
 }
 
-/// Waits for the child to end.
-fn reap(child: c_int) -> Probe {
-    let mut status: c_int = -1;
-    loop {
-        // SAFETY: the child is this process's own, and there is room for its status.
-        let ended = check(unsafe {
-            libc::syscall(
-                libc::SYS_wait4,
-                child,
-                &raw mut status,
-                libc::__WALL,
-                ptr::null_mut::<libc::rusage>(),
-            )
-        });
-        match ended {
-            Err(Errno(libc::EINTR)) => {}
-            Ok(_) if status == 0 => return Probe::Answers,
-            Ok(_) | Err(_) => return Probe::Refuses,
-        }
-    }
+/// Waits for the child to end. Another thread may have got its status.
+fn wait_for(child: c_int) {
+    let nothing = ptr::null_mut::<c_void>();
+    let wait = || {
+        // SAFETY: without a place for them, the kernel writes neither the status nor the usage.
+        check(unsafe { libc::syscall(libc::SYS_wait4, child, nothing, libc::__WALL, nothing) })
+    };
+    while wait() == Err(Errno(libc::EINTR)) {}
 }
 
 #[cfg(test)]

@@ -167,14 +167,20 @@ impl Descriptor {
     }
 
     /// Locks a byte for this open file: shared with others, or for itself. The lock stays until the last
-    /// descriptor and the last mapping of this open file go. Returns `EAGAIN` if another one's lock excludes it.
+    /// descriptor and the last mapping of this open file go. Returns `EAGAIN` if another one's lock excludes it, and
+    /// `ENOSYS` if the kernel, the file system or the sandbox has no such locks.
     pub fn lock_byte(&self, byte: u64, exclusive: bool) -> Result<(), Errno> {
         let kind = if exclusive {
             libc::F_WRLCK
         } else {
             libc::F_RDLCK
         };
-        self.byte_lock(libc::F_OFD_SETLK, byte, kind).map(drop)
+        let locked = self.byte_lock(libc::F_OFD_SETLK, byte, kind).map(drop);
+        locked.map_err(|errno| match errno.0 {
+            // Kernels before Linux 3.15 do not know the command.
+            libc::EINVAL | libc::EOPNOTSUPP => Errno(libc::ENOSYS),
+            _ => errno,
+        })
     }
 
     /// Returns whether another open file has a byte of this file locked.

@@ -44,6 +44,18 @@ pub(super) fn create_or_get(key: c_int, size: usize, flags: c_int) -> Result<c_i
     request.create()
 }
 
+/// Leaves a segment that is being created to other calls, which remove it as they remove those of dead processes.
+fn disown(entry: &Entry, id: c_int, (slot, generation): (u32, u32)) {
+    let is_own = entry.is(CREATING)
+        && entry.id.load(Relaxed) == id
+        && entry.maker.load(Relaxed) == slot
+        && entry.maker_generation.load(Relaxed) == generation;
+    if is_own {
+        // No slot has the generation 0. The table's lock is not needed: other calls leave the entry alone before this store.
+        entry.maker_generation.store(0, Relaxed);
+    }
+}
+
 /// Looks a segment up by its key.
 fn find(key: c_int) -> Result<Option<Found>, Errno> {
     if let Some(table) = Table::mapped()
@@ -84,9 +96,15 @@ impl Request {
         self.check(&mut session)?;
         let (index, entry) = self.claim(&mut session)?;
         let id = entry.id.load(Relaxed);
+        let (era, slot) = (session.era, (session.slot, session.slot_generation));
         let (made, place) = self.make(session, id);
-        let forget = |_: &Errno| process::Own::lock().unfinished.remove(place);
-        let mut session = Session::begin(false).inspect_err(forget)?;
+        let mut session = Session::begin(false).inspect_err(|_| {
+            let mut own = process::Own::lock();
+            own.unfinished.remove(place);
+            if own.era == era && !open::is_truncated(&own) {
+                disown(entry, id, slot);
+            }
+        })?;
         session.unfinished.remove(place);
         // The table may have been replaced or corrupted in between.
         let entry = session.table.entry(index);

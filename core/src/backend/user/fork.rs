@@ -21,7 +21,7 @@ use super::{
     mark,
     open::{first_slot, lock_slot, reopen, use_slot},
     process::{Own, PUBLIC},
-    records,
+    records::{self, Made},
     session::Session,
     table::Table,
 };
@@ -151,6 +151,36 @@ fn prepare_attachments(session: &mut Session) {
         }
         place += 1;
     }
+    give_up_what_covers_shared(session);
+}
+
+/// Has the child share each attachment whose memory it would put over an attachment inside that it shares, and which it
+/// could not put back.
+fn give_up_what_covers_shared(session: &mut Session) {
+    // What is given up can be inside another one.
+    while let Some(place) = place_of_cover(session.attachments.list()) {
+        let Some(attachment) = session.attachments.list().get_mut(place) else {
+            return;
+        };
+        holding::let_go(core::mem::take(&mut attachment.spare));
+        let (id, index) = (attachment.id, attachment.spare_record);
+        let number = attachment.spare_number;
+        if let Some((_, entry)) = session.table.by_id(id) {
+            records::undo(session.table, entry, Made { index, number });
+        }
+    }
+}
+
+/// Returns the place of a prepared attachment that has one inside, made later, which is not prepared.
+fn place_of_cover(all: &[Attachment]) -> Option<usize> {
+    (0..all.len()).find(|&place| {
+        let (outer, later) = (&all[place], &all[place + 1..]);
+        let end = outer.address + outer.len;
+        let mut inside = later
+            .iter()
+            .filter(|inner| inner.address < end && outer.address < inner.address + inner.len);
+        outer.spare != 0 && inside.any(|inner| inner.spare == 0)
+    })
 }
 
 /// The error of an attachment that is no longer mapped.

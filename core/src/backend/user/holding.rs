@@ -6,9 +6,12 @@
 //! the same `/dev` share; a mapping of one of its pages, which cannot be accessed, holds each lock. The process that
 //! makes a table finds out which of the two works, and sets a flag in the header.
 
-use super::layout::{ATTACHMENT_BYTE, SLOT_BYTE};
+use super::layout::{ATTACHMENT_BYTE, SLOT_BYTE, SLOTS};
 use crate::sys::{self, Descriptor, Errno, FileId, Place};
-use core::ops::Deref;
+use core::{
+    ffi::{CStr, c_void},
+    ops::Deref,
+};
 
 /// Where the locks of a namespace are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +85,26 @@ impl Holding {
     pub(super) fn lock_file(self, file: &Descriptor) -> Result<LockFile<'_>, Errno> {
         match self.apart {
             0 => Ok(LockFile::Itself(file)),
-            _ => Descriptor::open_file(c"/dev/zero", libc::O_RDWR, 0).map(LockFile::Apart),
+            _ => open_zero().map(LockFile::Apart),
         }
     }
+
+    /// Returns whether a mapping of `/dev/zero` holds a lock.
+    fn holds_apart(self) -> Result<bool, Errno> {
+        // No process has the last slot. The lock is shared: another namespace, with the same range, may do the same.
+        let byte = self.slot_byte(SLOTS - 1);
+        let zero = open_zero()?;
+        zero.lock_byte(byte, false)?;
+        let page = hold(&zero)?;
+        drop(zero);
+        let holds = open_zero().and_then(|zero| zero.is_byte_locked(byte));
+        let_go(page);
+        holds
+    }
+}
+
+fn open_zero() -> Result<Descriptor, Errno> {
+    Descriptor::open_file(c"/dev/zero", libc::O_RDWR, 0)
 }
 
 /// Maps a page of `/dev/zero`, which holds the locks of this open file from now on. Returns its address.
@@ -92,8 +112,20 @@ pub(super) fn hold(file: &Descriptor) -> Result<usize, Errno> {
     sys::map_untouchable(sys::page_size(), file).map(|page| page as usize)
 }
 
+/// Returns the flags for the header of a new table: which file's mappings hold a lock, which is tried out. Returns `ENOSYS`
+/// if neither do: then a segment in use would seem to be attached by no process.
+pub(super) fn find_out(file: &Descriptor, path: &CStr, table: FileId) -> Result<u32, Errno> {
+    if holds_by_mapping(file, path)? {
+        Ok(0)
+    } else if Holding::new(APART, table).holds_apart()? {
+        Ok(APART)
+    } else {
+        Err(Errno(libc::ENOSYS))
+    }
+}
+
 /// Returns whether a mapping of this new file would hold a lock, which is tried out with a second descriptor.
-pub(super) fn holds_by_mapping(file: &Descriptor, path: &core::ffi::CStr) -> Result<bool, Errno> {
+fn holds_by_mapping(file: &Descriptor, path: &CStr) -> Result<bool, Errno> {
     let again = Descriptor::open_file(path, libc::O_RDWR, 0)?;
     again.lock_byte(SLOT_BYTE, true)?;
     let len = sys::page_size();
@@ -110,6 +142,6 @@ pub(super) fn holds_by_mapping(file: &Descriptor, path: &core::ffi::CStr) -> Res
 pub(super) fn let_go(page: usize) {
     if page != 0 {
         // SAFETY: `hold`, or a fork, has mapped it, and only its holder knows of it.
-        unsafe { sys::release(page as *mut core::ffi::c_void, sys::page_size()) };
+        unsafe { sys::release(page as *mut c_void, sys::page_size()) };
     }
 }

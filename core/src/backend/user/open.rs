@@ -228,11 +228,7 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     }
     file.resize(0)?;
     space::reserve(&file, 0, ENTRIES_AT as u64)?;
-    let flags = if holding::holds_by_mapping(&file, new.as_c_str())? {
-        0
-    } else {
-        holding::APART
-    };
+    let flags = holding::find_out(&file, new.as_c_str(), facts.id)?;
     file.write_at(&Header::new_bytes(flags), 0)?;
     file.resize(TOTAL as u64)?;
     if own.access.is_shared {
@@ -259,8 +255,6 @@ pub(super) fn lock_slot(holding: Holding, file: &Descriptor, first: u32) -> Resu
         match file.lock_byte(holding.slot_byte(slot), true) {
             Ok(()) => return Ok(slot),
             Err(Errno(libc::EAGAIN | libc::EACCES)) => {}
-            // The file system or the sandbox has no locks of open files.
-            Err(Errno(libc::EINVAL | libc::EOPNOTSUPP)) => return Err(Errno(libc::ENOSYS)),
             Err(errno) => return Err(errno),
         }
     }

@@ -10,8 +10,11 @@ use super::{
     session::Session,
     table::{Part, Table, grow},
 };
-use crate::sys::{self, Descriptor, Errno};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::{self, Descriptor, Errno, Instant};
+use core::{
+    sync::atomic::Ordering::{Acquire, Relaxed, Release},
+    time::Duration,
+};
 
 /// A new record: its index, and the number of its attachment.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +41,11 @@ pub(super) fn add(
 ) -> Result<Made, Errno> {
     let table = session.table;
     let header = table.header();
-    let place = free_record(session)?;
+    let place = free_record(session).or_else(|errno| {
+        // Records of the dead remain until a call checks their segment.
+        collect_until_one_is_free(session);
+        free_record(session).map_err(|_| errno)
+    })?;
     let record = table.record(place).ok_or(Errno(libc::ENOMEM))?;
     let number = header.attachments.load(Relaxed).wrapping_add(1) & (u64::MAX >> 3);
     let number = number.max(1);
@@ -82,6 +89,21 @@ fn free_record(session: &Session) -> Result<u32, Errno> {
     }
     header.records_used.store(index + 1, Relaxed);
     Ok(index)
+}
+
+/// How long to look for records of attachments that have ended.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Frees the records of attachments that have ended, segment by segment, until there is a free one.
+#[cold]
+fn collect_until_one_is_free(session: &Session) {
+    let (table, start) = (session.table, Instant::now());
+    for entry in (0..table.entries()).filter_map(|index| table.live(index)) {
+        count(session, entry);
+        if table.header().record_free.load(Relaxed) != 0 || start.elapsed() > PATIENCE {
+            return;
+        }
+    }
 }
 
 /// Frees a record that is in no chain.

@@ -208,8 +208,10 @@ impl Mutex {
     #[cold]
     fn take_kept(&self, word: u64, me: u64, has_slept: bool, threads: &impl Threads) -> bool {
         if !heavy_barrier() {
-            // The kernel makes no barrier. No store stays in a processor for as long as a nap.
-            atomic::nap(&self.word, word, &mut Sleep::until(Deadline::Never));
+            // The kernel makes no barrier. No store stays in a processor for as long as a nap, which takes its whole time
+            // even if signal handlers interrupt it. If the word changes, this thread does not take the lock.
+            let mut nap = Sleep::until(Deadline::after(Some(wait::NAP)));
+            while atomic::nap(&self.word, word, &mut nap) && self.word.load(Relaxed) == word {}
         }
         threads.has_left(owner(word)) && self.take(word, me, has_slept)
     }
