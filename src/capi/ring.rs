@@ -1,6 +1,7 @@
 //! Rings for C.
 
 use super::{
+    SHMKEY_FOREVER,
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
     object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
@@ -267,6 +268,61 @@ unsafe fn receiving_anew<'a>(
     Ok((raw, receiving))
 }
 
+/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is room.
+/// Returns whether it was sent. Calls no other library, so errno stays the same.
+///
+/// # Safety
+/// As for `sending` and for `message`.
+#[inline(always)]
+unsafe fn send_at_once(
+    ring: *mut shm_ring,
+    bytes: *const c_void,
+    size: usize,
+    timeout: i64,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let Some(ring) = (unsafe { ring.as_ref() }) else {
+        return false;
+    };
+    // SAFETY: the caller's promise: this is only for the thread that sends.
+    let Some(end) = (unsafe { &mut (*ring.sending.get()).end }) else {
+        return false;
+    };
+    if bytes.is_null() || timeout < SHMKEY_FOREVER {
+        return false;
+    }
+    // SAFETY: the caller's promise. A message that is too long is longer than any capacity, and not sent.
+    ring.raw
+        .send_at_once(end, unsafe { sync::Source::new(bytes.cast(), size) })
+}
+
+/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there is
+/// a message. Returns its length. Calls no other library, so errno stays the same.
+///
+/// # Safety
+/// As for `receiving` and for `buffer`.
+#[inline(always)]
+unsafe fn receive_at_once(
+    ring: *mut shm_ring,
+    bytes: *mut c_void,
+    size: usize,
+    timeout: i64,
+) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let ring = unsafe { ring.as_ref() }?;
+    // SAFETY: the caller's promise: this is only for the thread that receives.
+    let receiving = unsafe { &mut *ring.receiving.get() };
+    let end = receiving.end.as_mut()?;
+    if bytes.is_null() || size > isize::MAX as usize || timeout < SHMKEY_FOREVER {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { sync::Buffer::new(bytes.cast(), size) };
+    let len = ring.raw.receive_at_once(end, buffer)?;
+    receiving.peeked = None;
+    Some(len)
+}
+
 impl Sending {
     /// Returns the sending end, which this process takes when it first sends.
     fn end(&mut self, raw: &RawRing, action: Action) -> Result<&mut SendEnd, Error> {
@@ -402,6 +458,10 @@ pub unsafe extern "C" fn shm_ring_send(
     size: usize,
     timeout: i64,
 ) -> c_int {
+    // SAFETY: the caller hands over an open ring and that many bytes, and sends by one thread at a time.
+    if unsafe { send_at_once(ring, message, size, timeout) } {
+        return 0;
+    }
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send", ring) }?;
@@ -585,6 +645,10 @@ pub unsafe extern "C" fn shm_ring_recv(
     size: usize,
     timeout: i64,
 ) -> isize {
+    // SAFETY: the caller hands over an open ring and that many bytes, and receives by one thread at a time.
+    if let Some(len) = unsafe { receive_at_once(ring, buffer, size, timeout) } {
+        return len as isize;
+    }
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (raw, receiving) = unsafe { receiving_anew("shm_ring_recv", ring) }?;

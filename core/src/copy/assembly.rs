@@ -34,13 +34,22 @@ pub unsafe fn copy_in(private: *const u8, shared: *mut u8, len: usize) {
 /// `len` bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the caller promises `len` bytes on both sides, and each of these is called with what
-    // it needs of them.
+    // SAFETY: the caller promises `len` bytes on both sides. Each move of 16 lies inside of them, and the functions are
+    // called with what they need of them.
     unsafe {
-        match len {
-            0..16 => short(to, from, len),
-            16..=128 => medium(to, from, len),
-            _ => long(to, from, len),
+        // The messages of one or two cache lines, which are the most frequent, come first.
+        if len < 16 {
+            short(to, from, len);
+        } else if len <= 64 {
+            if len > 32 {
+                from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,);
+            } else {
+                from_both_ends!(to, from, len, a 16, / b 0,);
+            }
+        } else if len <= 128 {
+            from_both_ends!(to, from, len, a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,);
+        } else {
+            long(to, from, len);
         }
     }
 }
@@ -68,22 +77,6 @@ unsafe fn short(to: *mut u8, from: *const u8, len: usize) {
             }
             1 => through!(1, to, from),
             0 => {}
-        }
-    }
-}
-
-/// Copies 16 to 128 bytes.
-///
-/// # Safety
-/// As for `copy`, with a length in this range.
-#[inline(always)]
-unsafe fn medium(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: each move of 16 lies inside the first `len` bytes on both sides.
-    unsafe {
-        match len {
-            ..=32 => from_both_ends!(to, from, len, a 16, / b 0,),
-            33..=64 => from_both_ends!(to, from, len, a 16, b 32, / c 16, d 0,),
-            _ => from_both_ends!(to, from, len, a 16, b 32, c 48, d 64, / e 48, f 32, g 16, h 0,),
         }
     }
 }

@@ -56,6 +56,20 @@ fn check(threads: impl Fn() + Send + Sync + 'static, preemptions: usize) {
     model.check(threads);
 }
 
+/// Adds a message to a batch, if it needs no wait. Returns whether it was added.
+fn add_short(view: View, tail: &mut Producer, bytes: &[u8]) -> bool {
+    let (added, _) = tail.add_short(view, &mut core::iter::once(Ok::<_, ()>(bytes.into())));
+    added == 1
+}
+
+/// Adds a message to a batch, and waits for room.
+fn add(view: View, tail: &mut Producer, bytes: &[u8]) {
+    if !add_short(view, tail, bytes) {
+        tail.add(view, bytes.into(), Deadline::Never, expected)
+            .unwrap();
+    }
+}
+
 /// Sends messages of these lengths, in words, and receives them, each end waiting for the other.
 fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let memory = Memory::new(capacity, false);
@@ -67,10 +81,7 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
             for (number, &words) in (1..).zip(lengths) {
                 let bytes = message(number, words);
                 if batch {
-                    if !tail.add_short(view, (&bytes).into()) {
-                        tail.add(view, (&bytes).into(), Deadline::Never, expected)
-                            .unwrap();
-                    }
+                    add(view, &mut tail, &bytes);
                 } else if !tail.send_short(view, (&bytes).into()) {
                     tail.send(view, (&bytes).into(), Deadline::Never, expected)
                         .unwrap();
@@ -138,11 +149,7 @@ fn expect_batches(view: View, head: &mut Consumer, first: u64, last: u64) {
 /// Sends so many messages of one word together, and waits for room.
 fn send_batch(view: View, tail: &mut Producer, first: u64, last: u64) {
     for number in first..=last {
-        let bytes = message(number, 1);
-        if !tail.add_short(view, (&bytes).into()) {
-            tail.add(view, (&bytes).into(), Deadline::Never, expected)
-                .unwrap();
-        }
+        add(view, tail, &message(number, 1));
     }
     tail.commit(view);
 }
@@ -179,7 +186,7 @@ fn the_batch_of_a_killed_sender_is_not_received() {
             let mut killed = Producer::find(view).unwrap();
             send_batch(view, &mut killed, 1, 1);
             for _ in 0..2 {
-                assert!(killed.add_short(view, (&message(9, 1)).into()));
+                assert!(add_short(view, &mut killed, &message(9, 1)));
             }
             let sender = thread::spawn({
                 let memory = memory.clone();

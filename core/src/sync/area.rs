@@ -41,6 +41,7 @@ impl Source<'_> {
         self.len
     }
 
+    #[inline(always)]
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -94,6 +95,7 @@ impl Buffer<'_> {
         self.len
     }
 
+    #[inline(always)]
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -110,6 +112,7 @@ impl Buffer<'_> {
     }
 
     /// Returns the room behind the first `len` bytes, which may be empty.
+    #[inline(always)]
     pub fn behind(self, len: usize) -> Self {
         let len = len.min(self.len);
         Buffer {
@@ -135,6 +138,7 @@ impl Area<'_> {
     /// `len` bytes from `base` on must be attached as long as the area lives (read-only if it is never written).
     /// `base` and `len` must be multiples of 8, and `len` not 0. So each aligned word that a copy accesses lies in the
     /// area.
+    #[inline(always)]
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
         Area {
             base,
@@ -143,6 +147,7 @@ impl Area<'_> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn len(self) -> usize {
         self.len
     }
@@ -184,12 +189,12 @@ impl Area<'_> {
         0
     }
 
-    /// Stores 0 in so many words, of which the first is at an aligned offset, and each is `APART` bytes behind the one
-    /// before; except for those that would lie outside.
+    /// Stores 0 in each word of `len` bytes from an aligned offset on that is a multiple of `APART` bytes behind the first;
+    /// except for those that would lie outside.
     #[inline(always)]
-    pub fn clear_words<const APART: usize>(self, offset: usize, count: usize) {
+    pub fn clear_words<const APART: usize>(self, offset: usize, len: usize) {
         const { assert!(APART != 0 && APART.is_multiple_of(8)) }
-        let (first, len) = self.range(offset & !7, count.saturating_mul(APART) & !7);
+        let (first, len) = self.range(offset & !7, len & !7);
         let mut done = 0;
         while done < len {
             // SAFETY: all of these numbers are multiples of 8, so the word lies in the `len` bytes, which lie in the
@@ -227,6 +232,71 @@ impl Area<'_> {
     #[inline(always)]
     pub fn address(self, offset: usize) -> *mut u8 {
         self.range(offset, 0).0
+    }
+}
+
+/// A word of an area and bytes behind it: those of a message in a frame. The range is checked once for all accesses.
+#[cfg(not(loom))]
+#[derive(Clone, Copy)]
+pub struct Stretch<'a> {
+    /// The address of the word.
+    start: *mut u8,
+    /// The number of bytes behind the word.
+    len: usize,
+    memory: PhantomData<&'a AtomicU64>,
+}
+
+#[cfg(not(loom))]
+impl<'a> Area<'a> {
+    /// Returns the aligned word that has the byte at an offset, and `len` bytes behind it; `None` if they do not all lie
+    /// inside.
+    #[inline(always)]
+    pub fn stretch(self, offset: usize, len: usize) -> Option<Stretch<'a>> {
+        let offset = offset & !7;
+        if offset >= self.len || len > self.len - offset - 8 {
+            return None;
+        }
+        // SAFETY: the offset is less than the length, so the address is inside the area.
+        let start = unsafe { self.base.add(offset) };
+        Some(Stretch {
+            start,
+            len,
+            memory: PhantomData,
+        })
+    }
+}
+
+#[cfg(not(loom))]
+impl<'a> Stretch<'a> {
+    #[inline(always)]
+    pub fn word(self) -> &'a AtomicU64 {
+        // SAFETY: `stretch` has checked that the word lies in the area, and it is aligned; the rest as in `Area::word`.
+        unsafe { &*self.start.cast() }
+    }
+
+    /// Returns the address of the byte `at` bytes behind the word, and the length of the part of `len` bytes that lies
+    /// inside.
+    #[inline(always)]
+    fn range(self, at: usize, len: usize) -> (*mut u8, usize) {
+        let at = at.min(self.len);
+        // SAFETY: `stretch` has checked that the word and the bytes behind it lie in the area.
+        (unsafe { self.start.add(8 + at) }, len.min(self.len - at))
+    }
+
+    /// Copies bytes in, except for those that would lie outside.
+    #[inline(always)]
+    pub fn write(self, at: usize, bytes: Source) {
+        let (to, len) = self.range(at, bytes.len);
+        // SAFETY: `len` bytes at `to` lie in the stretch, so in the area, and `bytes` has at least as many.
+        unsafe { crate::copy::copy_in(bytes.start, to, len) }
+    }
+
+    /// Copies the first bytes out. Does not change the part of the buffer for bytes outside.
+    #[inline(always)]
+    pub fn read(self, buffer: Buffer) {
+        let (from, len) = self.range(0, buffer.len);
+        // SAFETY: `len` bytes at `from` lie in the stretch, so in the area, and the buffer has at least as many.
+        unsafe { crate::copy::copy_out(from, buffer.start, len) }
     }
 }
 
@@ -277,6 +347,43 @@ impl Area<'_> {
 #[derive(Clone, Copy)]
 pub struct Area<'a>(pub &'a [AtomicU64]);
 
+/// As in other builds.
+#[cfg(loom)]
+#[derive(Clone, Copy)]
+pub struct Stretch<'a> {
+    area: Area<'a>,
+    offset: usize,
+    len: usize,
+}
+
+#[cfg(loom)]
+impl<'a> Stretch<'a> {
+    pub fn word(self) -> &'a AtomicU64 {
+        &self.area.0[self.offset / 8]
+    }
+
+    pub fn write(self, at: usize, bytes: Source) {
+        let (inside, _) = bytes.split_at(self.len - at);
+        self.area.write(self.offset + 8 + at, inside);
+    }
+
+    pub fn read(self, buffer: Buffer) {
+        self.area.read(self.offset + 8, buffer);
+    }
+}
+
+#[cfg(loom)]
+impl<'a> Area<'a> {
+    pub fn stretch(self, offset: usize, len: usize) -> Option<Stretch<'a>> {
+        let fits = offset < self.len() && len <= self.len() - offset - 8;
+        fits.then_some(Stretch {
+            area: self,
+            offset,
+            len,
+        })
+    }
+}
+
 #[cfg(loom)]
 impl Area<'_> {
     pub fn len(self) -> usize {
@@ -300,10 +407,9 @@ impl Area<'_> {
 
     pub fn fetch_to_write(self, _: usize) {}
 
-    pub fn clear_words<const APART: usize>(self, offset: usize, count: usize) {
-        for at in 0..count {
-            self.word(offset + at * APART)
-                .store(0, super::atomic::Ordering::Relaxed);
+    pub fn clear_words<const APART: usize>(self, offset: usize, len: usize) {
+        for at in (offset..offset + len).step_by(APART) {
+            self.word(at).store(0, super::atomic::Ordering::Relaxed);
         }
     }
 

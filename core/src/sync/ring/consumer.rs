@@ -1,14 +1,14 @@
 //! The receiving end.
 
 use super::{
-    LARGE, LINE, PIECE, Peers, RingError, View,
+    LARGE, LINE, PIECE, Peers, RingError, RingWords, View,
     frame::{Damaged, Frame, FrameKind, WORD, sender_cpu},
     lag,
 };
 use crate::sync::{
-    area::Buffer,
+    area::{Area, Buffer},
     atomic::{
-        self,
+        self, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
@@ -25,7 +25,7 @@ use core::{num::NonZeroU32, ops::RangeInclusive};
 const STREAM: RangeInclusive<u32> = 16..=96;
 
 /// The number of looks, a PAUSE apart, before the receiver finds out where the sender runs and how to wait for it.
-const SOON: u32 = 16;
+const SOON: u32 = 32;
 
 /// The number of times that a receiver that does not wait tries again, if the sender has dropped the message that it was
 /// reading.
@@ -45,6 +45,9 @@ pub struct Consumer {
     cleared_offset: usize,
     /// The position up to which lines are freed.
     freed: u64,
+    /// The position in front of which releasing a message takes no more than storing `released`: up to there, the ring
+    /// does not end, and no line is to be cleared.
+    horizon: u64,
     /// How far behind `pos` lines may be that are not cleared, and those that are not cleared then. How much it frees at
     /// a time. In bytes.
     farthest: u64,
@@ -70,10 +73,10 @@ struct Known {
 }
 
 impl Known {
-    /// Values that no frame has.
+    /// The word of no frame yet, and lengths that no area has.
     const NONE: Known = Known {
         word: 0,
-        len: 0,
+        len: usize::MAX,
         size: usize::MAX,
     };
 }
@@ -126,6 +129,7 @@ impl Consumer {
             cleared: head,
             cleared_offset: view.offset(head),
             freed: head,
+            horizon: 0,
             farthest: farthest as u64,
             distance: (farthest - ((farthest / 4) & !(LINE - 1))) as u64,
             step: step as u64,
@@ -172,15 +176,13 @@ impl Consumer {
     #[inline(always)]
     fn copy_short(&mut self, view: View, offset: usize, buffer: Buffer) -> Option<(usize, usize)> {
         // Acquire: makes the frame's bytes visible.
-        let word = view.area.word(offset).load(Acquire);
-        if word != self.known.word {
-            self.learn(view, word)?;
-        }
-        let Known { len, size, .. } = self.known;
-        if size > view.room() - offset {
+        let word = view.area.stretch(offset, 0)?.word().load(Acquire);
+        if !self.knows(word, view.capacity) {
             return None;
         }
-        view.area.read(offset + WORD, buffer.part(0, len)?);
+        let Known { len, size, .. } = self.known;
+        let frame = view.area.stretch(offset, len)?;
+        frame.read(buffer.part(0, len)?);
         Some((len, size))
     }
 
@@ -229,42 +231,42 @@ impl Consumer {
         !view.drops && view.area.word(self.offset).load(Relaxed) == 0
     }
 
-    /// Receives a message as `receive_short` does, if it arrives within a few looks.
+    /// Waits a few looks for the next message. Returns whether there is something.
     #[inline(always)]
-    pub fn receive_soon(&mut self, view: View, buffer: Buffer) -> Option<usize> {
-        self.soon(view, |head| head.receive_short(view, buffer))
+    pub fn arrives_soon(&mut self, view: View) -> bool {
+        self.appears_soon(view.area.word(self.offset), view.capacity)
     }
 
-    /// Tries again, if the word of the next frame arrives within a few looks.
-    #[inline(always)]
-    fn soon<T>(&mut self, view: View, again: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        let word = view.area.word(self.offset);
+    #[inline(never)]
+    fn appears_soon(&mut self, word: &AtomicU64, capacity: usize) -> bool {
         // The receiver did not have to wait for the last message, so more will come.
         let is_stream = self.pos != self.waited;
+        self.waited = self.pos;
         if is_stream {
             (0..self.pause).for_each(|_| core::hint::spin_loop());
         }
         for look in 0..SOON {
             core::hint::spin_loop();
             // Relaxed: the caller looks again.
-            if word.load(Relaxed) != 0 {
-                let found = again(self);
+            let found = word.load(Relaxed);
+            if found != 0 {
                 if look > 0 {
-                    self.waited = self.pos;
                     self.pause = *STREAM.start();
                 } else if is_stream {
-                    // Waits without a pause next time: an answer comes as soon as this message.
-                    self.waited = self.pos;
                     self.pause = (self.pause * 2).min(*STREAM.end());
                 }
-                return found;
+                // After a pause in a stream, too, the receiver waits without one next time: an answer comes as soon as
+                // this message.
+                if (is_stream || look > 0) && self.knows(found, capacity) {
+                    self.waited = self.pos.wrapping_add(self.known.size as u64);
+                }
+                return true;
             }
             if look == SOON / 4 && self.shares_cpu_with_sender() {
                 break;
             }
         }
-        self.waited = self.pos;
-        None
+        false
     }
 
     /// Returns whether the sender cannot run at the same time, so that looking again is useless.
@@ -331,9 +333,11 @@ impl Consumer {
     /// Returns the next message as `next` does, if it arrives within a few looks.
     #[inline(always)]
     pub fn next_soon(&mut self, view: View) -> Option<Span> {
-        let message = self.soon(view, |head| head.next(view))?;
-        self.waited = message.pos.wrapping_add(message.size as u64);
-        Some(message)
+        if self.arrives_soon(view) {
+            self.next(view)
+        } else {
+            None
+        }
     }
 
     /// Returns the next message, if it is there and short, or was written in place: the most frequent case alone.
@@ -344,8 +348,8 @@ impl Consumer {
         }
         // Acquire: makes the frame's bytes visible.
         let word = view.area.word(self.offset).load(Acquire);
-        if word != self.known.word {
-            self.learn(view, word)?;
+        if !self.knows(word, view.capacity) {
+            return None;
         }
         let Known { len, size, .. } = self.known;
         let is_true = size < view.room() && !self.was_overtaken(view);
@@ -358,16 +362,23 @@ impl Consumer {
         })
     }
 
-    /// Stores another word as the known one, if it is that of a short message.
+    /// Makes a word the known one. Returns false if it is not that of a short message.
+    #[inline(always)]
+    fn knows(&mut self, word: u64, capacity: usize) -> bool {
+        word == self.known.word || self.learn(word, capacity)
+    }
+
     #[cold]
-    fn learn(&mut self, view: View, word: u64) -> Option<()> {
-        let Frame { len, size, .. } = Frame::parse_message(word)?;
-        if len > view.capacity {
-            return None;
+    fn learn(&mut self, word: u64, capacity: usize) -> bool {
+        let Some(Frame { len, size, .. }) = Frame::parse_message(word) else {
+            return false;
+        };
+        if len > capacity {
+            return false;
         }
         self.known = Known { word, len, size };
         self.sender = sender_cpu(word);
-        Some(())
+        true
     }
 
     #[inline(always)]
@@ -471,22 +482,33 @@ impl Consumer {
     #[inline(always)]
     fn release_next(&mut self, view: View, size: usize) {
         let freed = self.freed;
-        self.advance(view, size);
+        self.pos = self.pos.wrapping_add(size as u64);
         // Release: pairs with the acquire in `find` of a receiver that follows this one.
         view.words.receiver.released.store(self.pos, Release);
-        if self.pos.wrapping_sub(self.cleared) > self.farthest {
-            self.clear_behind(view);
+        self.offset += size;
+        if self.pos >= self.horizon {
+            self.pass_horizon(view.words, view.area);
         }
         self.wake_if_wanted(view, freed);
     }
 
-    /// Clears the lines that are farther behind than `distance`, and frees lines if there are enough of them.
+    /// Makes the offset wrap at the end of the ring, clears lines if there are some that are too far behind, frees lines
+    /// if there are enough of them, and finds the next horizon.
+    #[cold]
     #[inline(never)]
-    fn clear_behind(&mut self, view: View) {
-        self.clear_up_to(view, self.pos.wrapping_sub(self.distance));
-        if self.cleared.wrapping_sub(self.freed) >= self.step {
-            self.free_cleared(view);
+    fn pass_horizon(&mut self, words: &RingWords, area: Area) {
+        let room = area.len();
+        if self.offset >= room {
+            self.offset -= room;
         }
+        if self.pos.wrapping_sub(self.cleared) > self.farthest {
+            self.clear_up_to(area, self.pos.wrapping_sub(self.distance));
+        }
+        if self.cleared.wrapping_sub(self.freed) >= self.step {
+            self.free_cleared(words);
+        }
+        let end = self.pos.saturating_add((room - self.offset) as u64);
+        self.horizon = end.min(self.cleared.saturating_add(self.farthest + 1));
     }
 
     #[inline(always)]
@@ -511,32 +533,30 @@ impl Consumer {
 
     #[inline(never)]
     fn release_large(&mut self, view: View, message: Span) {
-        self.clear_up_to(view, message.pos);
+        self.clear_up_to(view.area, message.pos);
         self.cleared = message.pos.wrapping_add(message.size as u64);
         self.cleared_offset = view.offset(self.cleared);
+        self.horizon = 0;
         self.release_next(view, message.size);
-        if self.cleared.wrapping_sub(self.freed) >= self.step {
-            self.free_cleared(view);
-        }
     }
 
     /// Clears released lines.
-    fn clear_up_to(&mut self, view: View, to: u64) {
+    fn clear_up_to(&mut self, area: Area, to: u64) {
         // Release: orders the store of `released` before the stores of 0. A sender that follows a dead one and finds 0
         // in such a line (by an acquire load) sees `released` beyond it, and does not take the line for the end. A
         // receiver that follows this one never looks for a message in a line that was cleared.
         fence(Release);
         // The lines of a ring at most, whatever the positions are.
-        let lines = to.saturating_sub(self.cleared).min(view.room() as u64) as usize / LINE;
-        self.cleared_offset = view.clear(self.cleared_offset, lines);
+        let len = to.saturating_sub(self.cleared).min(area.len() as u64) as usize;
+        self.cleared_offset = clear(area, self.cleared_offset, len);
         self.cleared = to;
     }
 
     /// Gives the cleared lines back to the sender.
-    fn free_cleared(&mut self, view: View) {
+    fn free_cleared(&mut self, words: &RingWords) {
         self.freed = self.cleared;
         // Release: orders the reads and the clearing before the sender's writes to the same lines.
-        view.words.receiver.head.store(self.freed, Release);
+        words.receiver.head.store(self.freed, Release);
     }
 
     /// Frees all released lines, and wakes the sender if it waits for them.
@@ -544,15 +564,15 @@ impl Consumer {
     pub fn free_all(&mut self, view: View) {
         if !view.drops {
             let freed = self.freed;
-            self.free_released(view);
+            self.free_released(view.words, view.area);
             self.wake_if_wanted(view, freed);
         }
     }
 
-    fn free_released(&mut self, view: View) {
+    fn free_released(&mut self, words: &RingWords, area: Area) {
         if self.freed != self.pos {
-            self.clear_up_to(view, self.pos);
-            self.free_cleared(view);
+            self.clear_up_to(area, self.pos);
+            self.free_cleared(words);
         }
     }
 
@@ -563,18 +583,19 @@ impl Consumer {
         light_barrier();
         // Relaxed: ordered by the barriers, see `Wish::write`.
         let wanted = view.words.asleep.wanted.load(Relaxed);
-        // Counts from 0 at the first position behind `freed`.
-        let behind = wanted.wrapping_sub(freed).wrapping_sub(1);
-        if behind < self.pos.wrapping_sub(freed) {
-            self.free_and_wake(view);
+        if wanted > freed {
+            self.wake_at(view.words, view.area, wanted);
         }
     }
 
+    /// Frees all released lines and wakes the sender, if they reach the position for which it waits.
     #[cold]
     #[inline(never)]
-    fn free_and_wake(&mut self, view: View) {
-        self.free_released(view);
-        self.wake_sender(view);
+    fn wake_at(&mut self, words: &RingWords, area: Area, wanted: u64) {
+        if wanted <= self.pos {
+            self.free_released(words, area);
+            atomic::wake(&words.receiver.head);
+        }
     }
 
     /// Waits for a message that is complete, or, if `begun_will_do`, only begun.
@@ -781,13 +802,24 @@ impl Consumer {
     }
 }
 
+/// Clears the first word of each line of `len` bytes, from an offset on. Returns the offset behind them.
+#[inline(always)]
+fn clear(area: Area, offset: usize, len: usize) -> usize {
+    let to_end = area.len() - offset;
+    if len < to_end {
+        area.clear_words::<LINE>(offset, len);
+        offset + len
+    } else {
+        area.clear_words::<LINE>(offset, to_end);
+        area.clear_words::<LINE>(0, len - to_end);
+        len - to_end
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::{
-        Area,
-        ring::{RingWords, frame::processor},
-    };
+    use crate::sync::ring::frame::processor;
 
     /// Returns what the receiver finds in a ring of this memory.
     fn look_in(memory: &mut [u64]) -> Result<Option<Span>, Damaged> {

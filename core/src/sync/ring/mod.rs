@@ -311,20 +311,6 @@ impl View<'_> {
     pub fn used(&self) -> usize {
         self.words.used(self.drops).min(self.room() as u64) as usize
     }
-
-    /// Clears the first word of so many lines, from an offset on. Returns the offset behind them.
-    #[inline(always)]
-    fn clear(&self, offset: usize, lines: usize) -> usize {
-        let to_end = (self.room() - offset) / LINE;
-        if lines < to_end {
-            self.area.clear_words::<LINE>(offset, lines);
-            offset + lines * LINE
-        } else {
-            self.area.clear_words::<LINE>(offset, to_end);
-            self.area.clear_words::<LINE>(0, lines - to_end);
-            (lines - to_end) * LINE
-        }
-    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -6,9 +6,9 @@ use super::{
     largest_gap,
 };
 use crate::sync::{
-    area::Source,
+    area::{Source, Stretch},
     atomic::{
-        self,
+        self, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence,
     },
@@ -19,8 +19,9 @@ use crate::sync::{
 /// The longest copy in bytes of which the first bytes are written last (see `copy`).
 const SHORT: usize = 128;
 
-/// The number of bytes beyond a message that `reserved` covers, so that a sender need not store it for each message.
-const AHEAD: u64 = 4096;
+/// The number of bytes beyond a message that `reserved` covers, so that a sender need not store it for each message; and
+/// between two looks at the clock.
+const AHEAD: u64 = 8192;
 
 /// The largest number of lines that a sender fetches for its next message.
 const FETCHED: usize = 17;
@@ -47,7 +48,42 @@ pub struct Producer {
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
+    /// The position in front of which a short message takes no look at anything else: up to there, the ring does not
+    /// end, there is room, `reserved` covers it, and no look at the clock is due.
+    horizon: u64,
+    usual: Usual,
     pace: Pace,
+}
+
+/// The length of the last short message, and the size and the word of its frame. Most messages are as long as the one
+/// before.
+#[derive(Clone, Copy)]
+struct Usual {
+    len: usize,
+    size: usize,
+    word: u64,
+}
+
+impl Usual {
+    fn new(len: usize, cpu: u64) -> Usual {
+        let frame = message(len);
+        Usual {
+            len,
+            size: frame.size,
+            word: frame.word(cpu),
+        }
+    }
+}
+
+/// A length that no message has.
+impl Default for Usual {
+    fn default() -> Usual {
+        Usual {
+            len: usize::MAX,
+            size: 0,
+            word: 0,
+        }
+    }
 }
 
 /// There is no room for a frame that ends at this position.
@@ -142,67 +178,103 @@ impl Producer {
     /// whether it was sent.
     #[inline(always)]
     pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
-        if self.pending.is_some() || !self.has_place(view, bytes.len()) {
+        if !self.is_prepared(self.pos, bytes.len())
+            && (self.pending.is_some() || !self.prepare(view, bytes.len()))
+        {
             return false;
         }
-        let frame = message(bytes.len());
-        if frame.size > LINE {
-            self.extend_reserved(view, frame.size);
-        }
-        let (offset, word) = self.write_short(view, bytes, frame);
+        let Usual { size, word, .. } = self.usual;
+        let Some(frame) = view.area.stretch(self.offset, bytes.len()) else {
+            return false;
+        };
+        write_first_line_last(frame, bytes);
+        self.expect_large(view, self.pos, size);
+        self.pos += size as u64;
+        self.offset += size;
         self.store_end(view);
-        self.commit_frame(view, offset, word);
+        self.commit_frame(view, frame.word(), word);
         if self.pace.is_slow {
-            self.fetch(view, frame.size);
+            self.fetch(view, size);
         }
         true
     }
 
-    /// Adds a message under the conditions of [`send_short`](Producer::send_short). Returns whether it was added. The
-    /// caller commits it before another sender can have the senders' lock, so `dirty` need not be set: if this sender
-    /// dies, the next one moves `uncleared` up to `reserved`, whatever `dirty` says.
+    /// Adds messages under the conditions of [`send_short`](Producer::send_short). Returns how many it has added, and the
+    /// first that it has not.
+    ///
+    /// The caller commits them before another sender can have the senders' lock, so `dirty` need not be set: if this
+    /// sender dies, the next one moves `uncleared` up to `reserved`, whatever `dirty` says.
     #[inline(always)]
-    pub fn add_short(&mut self, view: View, bytes: Source) -> bool {
-        if !self.has_place(view, bytes.len()) {
+    pub fn add_short<'a, E>(
+        &mut self,
+        view: View,
+        messages: &mut impl Iterator<Item = Result<Source<'a>, E>>,
+    ) -> (usize, Option<Result<Source<'a>, E>>) {
+        let mut added = 0;
+        // Copies, which stay in registers.
+        let (mut pos, mut offset, mut pending) = (self.pos, self.offset, self.pending);
+        let next = loop {
+            let next = messages.next();
+            let Some(Ok(bytes)) = next else {
+                break next;
+            };
+            if !self.is_prepared(pos, bytes.len()) {
+                (self.pos, self.offset) = (pos, offset);
+                if !self.prepare(view, bytes.len()) {
+                    break next;
+                }
+            }
+            let Usual { size, word, .. } = self.usual;
+            let Some(frame) = view.area.stretch(offset, bytes.len()) else {
+                break next;
+            };
+            write_first_line_last(frame, bytes);
+            match pending {
+                None => pending = Some((pos, offset, word)),
+                // Relaxed: no receiver reads it before the first frame is committed, which releases it.
+                Some(_) => frame.word().store(word, Relaxed),
+            }
+            self.expect_large(view, pos, size);
+            pos += size as u64;
+            offset += size;
+            added += 1;
+        };
+        (self.pos, self.offset, self.pending) = (pos, offset, pending);
+        (added, next)
+    }
+
+    /// Returns whether a message of this length is as long as the last one, and ends in front of the horizon if it begins
+    /// at `pos`.
+    #[inline(always)]
+    fn is_prepared(&self, pos: u64, len: usize) -> bool {
+        // Half the range is never used, so this does not overflow.
+        len == self.usual.len && pos.wrapping_add(self.usual.size as u64) < self.horizon
+    }
+
+    /// Makes this length the usual one, and finds the next horizon. Returns false if a message of this length is not
+    /// short, has no place here, or ends where the ring ends.
+    #[cold]
+    #[inline(never)]
+    fn prepare(&mut self, view: View, len: usize) -> bool {
+        if len > PIECE || len > view.capacity {
             return false;
         }
-        let frame = message(bytes.len());
-        if frame.size > LINE || self.pending.is_some() {
-            self.extend_reserved(view, frame.size);
-        }
-        let pos = self.pos;
-        let (offset, word) = self.write_short(view, bytes, frame);
-        self.append_frame(view, (pos, offset, word));
-        true
-    }
-
-    /// Returns whether a message of this length is short, does not wrap, and is known to have room.
-    #[inline(always)]
-    fn has_place(&self, view: View, len: usize) -> bool {
         let size = message(len).size;
-        len <= PIECE
-            && len <= view.capacity
-            && size <= view.room() - self.offset
-            && self.knows_room(size)
-    }
-
-    /// Writes the bytes of a message that has a place here. Returns the offset and the first word of its frame, which is
-    /// not written.
-    #[inline(always)]
-    fn write_short(&mut self, view: View, bytes: Source, frame: Frame) -> (usize, u64) {
-        let (offset, word) = (self.offset, frame.word(self.pace.count()));
-        self.expect_large(view, frame.size);
-        self.advance(view, frame.size);
-        if bytes.len() <= SHORT {
-            view.area.write(offset + WORD, bytes);
-        } else {
-            // Writes the line with the frame's word last, all at once: each look of a receiver takes that line away
-            // from this processor. Short copies write it last anyway.
-            let (first, rest) = bytes.split_at(LINE - WORD);
-            view.area.write(offset + LINE, rest);
-            view.area.write(offset + WORD, first);
+        // It does not overflow, as in `knows_room`; the offset is at most the room.
+        let end_of_ring = self.pos.saturating_add((view.room() - self.offset) as u64);
+        let end = self.pos.saturating_add(size as u64);
+        if end > self.limit || end >= end_of_ring {
+            return false;
         }
-        (offset, word)
+        if end >= self.pace.due {
+            self.pace.look(self.pos, size);
+        }
+        self.usual = Usual::new(len, self.pace.cpu);
+        self.extend_reserved(view, size);
+        let reserved = if view.drops { u64::MAX } else { self.reserved };
+        let known = self.limit.min(reserved).saturating_add(1);
+        self.horizon = known.min(end_of_ring).min(self.pace.due);
+        true
     }
 
     /// Brings the lines of the next message into this processor's cache while the receiver works. Not if the ring is
@@ -351,7 +423,7 @@ impl Producer {
         words.gap_end.store(self.pos + to_end as u64, Relaxed);
         if let Err(refused) = self.reserve_frames(view, size, deadline, peers) {
             // The limit may count the gap.
-            self.limit = 0;
+            (self.limit, self.horizon) = (0, 0);
             words.gap.store(0, Relaxed);
             return Err(refused);
         }
@@ -365,7 +437,7 @@ impl Producer {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
         }
-        self.limit = 0;
+        (self.limit, self.horizon) = (0, 0);
     }
 
     /// Returns whether this end was the last to commit. If so, what it has added or reserved since is still its own.
@@ -396,28 +468,21 @@ impl Producer {
 
     #[inline(always)]
     fn append(&mut self, view: View, frame: Frame) {
-        let word = frame.word(self.pace.count());
-        self.append_frame(view, (self.pos, self.offset, word));
-        self.expect_large(view, frame.size);
-        self.advance(view, frame.size);
-    }
-
-    /// Makes a frame the first one that is pending, or stores its first word.
-    #[inline(always)]
-    fn append_frame(&mut self, view: View, frame: (u64, usize, u64)) {
-        let (_, offset, word) = frame;
+        let word = frame.word(self.pace.cpu_at(self.pos, frame.size));
         match self.pending {
-            None => self.pending = Some(frame),
-            // Relaxed: no receiver reads it before the first frame is committed, which releases it.
-            Some(_) => view.area.word(offset).store(word, Relaxed),
+            None => self.pending = Some((self.pos, self.offset, word)),
+            // Relaxed: as in `add_short`.
+            Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
+        self.expect_large(view, self.pos, frame.size);
+        self.advance(view, frame.size);
     }
 
     /// Moves `uncleared` behind the place in the next round of a frame that is about to be committed, if it is large.
     #[inline(always)]
-    fn expect_large(&mut self, view: View, size: usize) {
+    fn expect_large(&mut self, view: View, pos: u64, size: usize) {
         if size >= LARGE {
-            self.extend_uncleared(view, self.pos + (size + view.room()) as u64);
+            self.extend_uncleared(view, pos + (size + view.room()) as u64);
         }
     }
 
@@ -437,7 +502,7 @@ impl Producer {
             return;
         };
         self.store_end(view);
-        self.commit_frame(view, offset, word);
+        self.commit_frame(view, view.area.word(offset), word);
         if self.dirty {
             self.dirty = false;
             // Release: a sender that sees this 0 sees the committed frames.
@@ -456,8 +521,7 @@ impl Producer {
 
     /// Stores the first word of a frame, which commits all frames from it up to `pos`.
     #[inline(always)]
-    fn commit_frame(&self, view: View, offset: usize, word: u64) {
-        let first = view.area.word(offset);
+    fn commit_frame(&self, view: View, first: &AtomicU64, word: u64) {
         // Release: a receiver that sees the frame sees its bytes, the frames behind it, and the 0 at the end.
         first.store(word, Release);
         // Release: pairs with the acquire in `find` of the next sender.
@@ -544,12 +608,12 @@ impl Producer {
         let frame = |kind| Frame::new(kind, bytes.len());
         let size = frame(FrameKind::Begun).size;
         self.make_room(view, size, deadline, peers)?;
-        let cpu = self.pace.count();
+        let cpu = self.pace.cpu_at(self.pos, size);
         let first = view.area.word(self.offset);
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + 2 * WORD;
         let pos = self.pos;
-        self.expect_large(view, size);
+        self.expect_large(view, pos, size);
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);
@@ -690,6 +754,7 @@ impl Producer {
             sleep_until_room(view, end, plenty, deadline, peers)?;
         }
         self.pace.refresh_cpu();
+        self.horizon = 0; // so that `usual` gets the processor
         Ok(())
     }
 
@@ -757,6 +822,19 @@ fn sleep_until_room(
     }
 }
 
+/// Writes the bytes of a frame. If they are many, the line with the frame's word is written last, all at once: each look
+/// of a receiver takes that line away from this processor. Short copies write it last anyway.
+#[inline(always)]
+fn write_first_line_last(frame: Stretch, bytes: Source) {
+    if bytes.len() <= SHORT {
+        frame.write(0, bytes);
+    } else {
+        let (first, rest) = bytes.split_at(LINE - WORD);
+        frame.write(LINE - WORD, rest);
+        frame.write(0, first);
+    }
+}
+
 #[inline(always)]
 fn message(len: usize) -> Frame {
     Frame::new(FrameKind::Message, len)
@@ -774,38 +852,41 @@ fn gap(size: usize) -> Frame {
 struct Pace {
     /// In the form of a frame's word.
     cpu: u64,
-    sends: u8,
     is_slow: bool,
+    /// The time of the last look in processor ticks, and the position then.
     since: u64,
+    from: u64,
+    /// The position at which the next look is due.
+    due: u64,
 }
 
 impl Pace {
-    /// The average number of processor ticks between two messages above which they are far apart.
+    /// The average number of processor ticks between two messages above which they are far apart, and how many more
+    /// there are for each line: about four times as many as a copy takes.
     const FAR: u64 = 150;
-    /// The number of messages over which that is measured.
-    const SENDS: u8 = 16;
-    /// The number of messages after which the processor is looked up.
-    const SAME_CPU: u8 = 64;
+    const FAR_PER_LINE: u64 = 8;
 
-    /// Counts a message, and returns the processor.
+    /// Returns the processor for a frame of this size at this position.
     #[inline(always)]
-    fn count(&mut self) -> u64 {
-        if self.sends.is_multiple_of(Pace::SENDS) {
-            self.look();
+    fn cpu_at(&mut self, pos: u64, size: usize) -> u64 {
+        if pos >= self.due {
+            self.look(pos, size);
         }
-        self.sends = self.sends.wrapping_add(1);
         self.cpu
     }
 
+    /// `size`: that of the next frame; those since the last look count as alike.
     #[cold]
     #[inline(never)]
-    fn look(&mut self) {
+    fn look(&mut self, pos: u64, size: usize) {
         let now = crate::sys::ticks();
-        self.is_slow = now.wrapping_sub(self.since) > u64::from(Pace::SENDS) * Pace::FAR;
-        self.since = now;
-        if self.sends.is_multiple_of(Pace::SAME_CPU) {
-            self.refresh_cpu();
-        }
+        let bytes = pos.saturating_sub(self.from);
+        let far = (bytes / size as u64).saturating_mul(Pace::FAR);
+        let far = far.saturating_add(bytes / LINE as u64 * Pace::FAR_PER_LINE);
+        self.is_slow = now.wrapping_sub(self.since) > far;
+        (self.since, self.from) = (now, pos);
+        self.due = pos.saturating_add(AHEAD);
+        self.refresh_cpu();
     }
 
     fn refresh_cpu(&mut self) {

@@ -47,7 +47,9 @@ pub(crate) struct RawRing {
     room: usize,
     /// The length of the longest message in bytes.
     capacity: usize,
-    options: u32,
+    /// What its options say.
+    many_senders: bool,
+    drops_oldest: bool,
     trust: Trust,
 }
 
@@ -143,7 +145,8 @@ impl RawRing {
             object,
             room,
             capacity,
-            options: found.options,
+            many_senders: found.options & MANY_SENDERS != 0,
+            drops_oldest: found.options & DROP_OLDEST != 0,
             trust: Trust::default(),
         })
     }
@@ -170,12 +173,12 @@ impl RawRing {
             // as long as the object lives.
             area: unsafe { Area::new(self.object.payload().as_ptr().add(FRONT), self.room) },
             capacity: self.capacity,
-            drops: self.options & DROP_OLDEST != 0,
+            drops: self.drops_oldest,
         }
     }
 
     fn has_many_senders(&self) -> bool {
-        self.options & MANY_SENDERS != 0
+        self.many_senders
     }
 
     /// Returns the claims of the senders: one, or all of them.

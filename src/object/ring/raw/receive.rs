@@ -103,22 +103,26 @@ impl RawRing {
         buffer: Buffer,
         deadline: &Deadline,
     ) -> Result<usize, Error> {
-        self.expect_ours(&end.role, Action::Receive)?;
-        if let Some(len) = end.head.receive_short(self.view(), buffer) {
-            return Ok(len);
-        }
-        if matches!(deadline, Deadline::Now) {
-            // The usual try without a message: the last liveness check of the senders is recent.
-            if end.head.finds_nothing(self.view())
-                && !end.readiness.is_used()
-                && let Some(sender) = self.word_of_trusted_sender(&end.watch)
-            {
-                return Err(self.no_message(buffer.len(), sender));
+        let mut may_wait = !matches!(deadline, Deadline::Now);
+        loop {
+            if let Some(len) = self.receive_at_once(end, buffer) {
+                return Ok(len);
             }
-        } else if let Some(len) = end.head.receive_soon(self.view(), buffer) {
-            return Ok(len);
+            if !may_wait || !end.head.arrives_soon(self.view()) {
+                return self.receive_otherwise(end, buffer, deadline);
+            }
+            may_wait = false;
         }
-        self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Receives a message if it is there, is short, does not wrap, and fits: the most frequent case alone.
+    #[inline(always)]
+    pub fn receive_at_once(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Option<usize> {
+        if end.role.is_ours() {
+            end.head.receive_short(self.view(), buffer)
+        } else {
+            None
+        }
     }
 
     /// Returns the number of a sender, if there is one and the last liveness check is recent.
@@ -144,7 +148,16 @@ impl RawRing {
         buffer: Buffer,
         deadline: &Deadline,
     ) -> Result<usize, Error> {
+        self.expect_ours(&end.role, Action::Receive)?;
         let size = buffer.len();
+        // The usual try without a message: the last liveness check of the senders is recent.
+        if matches!(deadline, Deadline::Now)
+            && end.head.finds_nothing(self.view())
+            && !end.readiness.is_used()
+            && let Some(sender) = self.word_of_trusted_sender(&end.watch)
+        {
+            return Err(self.no_message(size, sender));
+        }
         self.look_at_head(
             end,
             *deadline,
@@ -244,9 +257,23 @@ impl RawRing {
         deadline: Deadline,
         mut store: impl FnMut(usize, usize),
     ) -> Result<usize, Error> {
+        self.expect_ours(&end.role, Action::Receive)?;
         let mut rest = buffer;
         let mut received = 0;
-        while received < count {
+        loop {
+            let first = received;
+            let mut used = 0;
+            received +=
+                end.head
+                    .receive_short_batch(self.view(), rest, count - received, |at, len| {
+                        store(first + at, len);
+                        used += len;
+                    });
+            rest = rest.behind(used);
+            let is_empty = || !end.readiness.is_used() && end.head.finds_nothing(self.view());
+            if received == count || received > 0 && is_empty() {
+                return Ok(received);
+            }
             // Waits only for the first message.
             let deadline = if received == 0 {
                 deadline
@@ -265,23 +292,10 @@ impl RawRing {
                     if error.kind() == ErrorKind::Cancelled {
                         end.interrupt.keep();
                     }
-                    break;
+                    return Ok(received);
                 }
             }
-            let first = received;
-            let mut used = 0;
-            received +=
-                end.head
-                    .receive_short_batch(self.view(), rest, count - received, |at, len| {
-                        store(first + at, len);
-                        used += len;
-                    });
-            rest = rest.behind(used);
-            if !end.readiness.is_used() && end.head.finds_nothing(self.view()) {
-                break;
-            }
         }
-        Ok(received)
     }
 
     /// Waits for a message, and has its bytes in one piece: see `message`.

@@ -251,19 +251,26 @@ impl RawRing {
     /// Sends a message.
     #[inline(always)]
     pub fn send(&self, end: &mut SendEnd, bytes: Source, deadline: &Deadline) -> Result<(), Error> {
+        if self.send_at_once(end, bytes) {
+            return Ok(());
+        }
         if self.has_many_senders() {
             return self.send_in_turn(end, bytes, deadline);
         }
-        let sent =
-            end.role.is_ours() && end.reserved.is_none() && end.tail.send_short(self.view(), bytes);
-        if sent {
-            Ok(())
-        } else {
-            self.send_otherwise(end, bytes, deadline)
-        }
+        self.send_otherwise(end, bytes, deadline)
     }
 
-    #[inline]
+    /// Sends a message to a ring for one sender if it is short, does not wrap, and is known to have room: the most
+    /// frequent case alone. Returns whether it was sent.
+    #[inline(always)]
+    pub fn send_at_once(&self, end: &mut SendEnd, bytes: Source) -> bool {
+        !self.has_many_senders()
+            && end.role.is_ours()
+            && end.reserved.is_none()
+            && end.tail.send_short(self.view(), bytes)
+    }
+
+    #[inline(never)]
     fn send_in_turn(
         &self,
         end: &mut SendEnd,
@@ -318,7 +325,7 @@ impl RawRing {
     pub fn send_batch<'a>(
         &self,
         end: &mut SendEnd,
-        messages: impl Iterator<Item = Result<Source<'a>, Error>>,
+        mut messages: impl Iterator<Item = Result<Source<'a>, Error>>,
         deadline: Deadline,
     ) -> Result<usize, Error> {
         self.begin(end, &deadline, Action::Send)?;
@@ -331,14 +338,12 @@ impl RawRing {
         } = end;
         let deadline = deadline.or_at(interrupt);
         let mut sent = 0;
-        let mut failed = None;
-        for message in messages {
-            if let Ok(bytes) = &message
-                && tail.add_short(view, *bytes)
-            {
-                sent += 1;
-                continue;
-            }
+        let failed = loop {
+            let (added, next) = tail.add_short(view, &mut messages);
+            sent += added;
+            let Some(message) = next else {
+                break None;
+            };
             let peers = || self.look_at_receiver(watch);
             let added = message.and_then(|message| {
                 tail.add(view, message, deadline, peers).map_err(|refused| {
@@ -346,11 +351,10 @@ impl RawRing {
                 })
             });
             if let Err(error) = added {
-                failed = Some(error);
-                break;
+                break Some(error);
             }
             sent += 1;
-        }
+        };
         tail.commit(view);
         self.unlock(end);
         match failed {
