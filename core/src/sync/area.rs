@@ -134,9 +134,10 @@ pub struct Area<'a> {
 
 #[cfg(not(loom))]
 impl Area<'_> {
-    /// # Safety `len` bytes from `base` on must be attached as long as the area lives (read-only if it is never
-    /// written). `base` and `len` must be multiples of 8, and `len` not 0. Then each aligned word that a copy accesses
-    /// lies in the area.
+    /// # Safety
+    /// `len` bytes from `base` on must be attached as long as the area lives (read-only if it is never written).
+    /// `base` and `len` must be multiples of 8, and `len` not 0. Then each aligned word that a copy accesses lies in the
+    /// area.
     #[inline(always)]
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
         Area {
