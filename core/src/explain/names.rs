@@ -1,4 +1,5 @@
-//! The names of calls and flags in texts. They depend on the language in which the program calls the library.
+//! The names of calls and flags in texts. They depend on the program that the text is for: on its language, or on the
+//! options of the command.
 
 /// The names that a program uses for the things that texts mention.
 #[derive(Debug)]
