@@ -268,8 +268,8 @@ unsafe fn receiving_anew<'a>(
     Ok((raw, receiving))
 }
 
-/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is room.
-/// Returns whether it was sent. Calls no other library, so errno stays the same.
+/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is
+/// room. Returns whether it was sent. Calls no other library, so errno stays the same.
 ///
 /// # Safety
 /// As for `sending` and for `message`.
@@ -296,8 +296,8 @@ unsafe fn send_at_once(
         .send_at_once(end, unsafe { sync::Source::new(bytes.cast(), size) })
 }
 
-/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there is
-/// a message. Returns its length. Calls no other library, so errno stays the same.
+/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there
+/// is a message. Returns its length. Calls no other library, so errno stays the same.
 ///
 /// # Safety
 /// As for `receiving` and for `buffer`.
