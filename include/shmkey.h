@@ -11,8 +11,8 @@
  *     return shm_detach(text);         // the segment stays until shm_remove(id)
  *
  * A call that fails returns -1 or NULL, sets errno, and leaves a sentence in shm_last_error(); a call that
- * succeeds leaves errno alone. shmkey(3) says what all functions have in common. Needs C99; link with -lshmkey.
- * cbindgen makes this file from src/capi.
+ * succeeds leaves errno alone. shmkey(3) says what all functions have in common. This header needs C99; link
+ * with -lshmkey. cbindgen makes this file from src/capi.
  */
 
 /* The compiler warns if the result of a function marked so is not used. */
@@ -115,7 +115,7 @@
 // the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 // the publisher died. Until a process first takes the role, the subscribers wait for it.
 //
-// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message and
+// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 // subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
 // called shm_broadcast_subscribe() itself.
 //
@@ -169,7 +169,7 @@ typedef struct shm_mutex shm_mutex;
 // room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 // other side waits for it.
 //
-// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot and message: while
+// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
 // the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
 // child becomes one more sender.
 //
@@ -528,10 +528,11 @@ SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 //
 // A cancellation is kept until it has ended a wait, so one that comes just before a wait begins is not lost. Two
 // cancellations before a wait end only that wait. A call that need not wait succeeds, and the cancellation is kept; so
-// a loop whose calls never wait must also check a flag of its own. A call that would fail with EPIPE or EOWNERDEAD
-// fails with ECANCELED, and the next one with that error. If several threads wait with one handle and all of them must
-// end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by fork(2) has a
-// copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+// a loop whose calls never wait must also check a flag of its own. While a cancellation is kept, a call that would
+// fail with EPIPE or EOWNERDEAD fails with ECANCELED instead, which uses up the cancellation; the next call then fails
+// with EPIPE or EOWNERDEAD. If several threads wait with one handle and all of them must end, each of them calls
+// shm_cancel() before it ends, which passes the cancellation on. A child made by fork(2) has a copy of the handle, and
+// of a cancellation that is kept; this call acts on the calling process only.
 //
 // If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
 // with SHMKEY_NO_WAIT that would fail with EAGAIN, EPIPE or EOWNERDEAD fails with ECANCELED instead. If the handle has
@@ -680,7 +681,7 @@ SHMKEY_MUST_USE int shm_semaphore_removed(const struct shm_semaphore *semaphore)
 // Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 //
 // semaphore: a handle, which no other thread uses, except in shm_semaphore_post(); NULL does nothing. Later calls on
-// it, or with its canceller, are undefined, as the use of memory after free(3).
+// it, or with its canceller, are undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_semaphore_close(struct shm_semaphore *semaphore);
 
@@ -824,7 +825,7 @@ SHMKEY_MUST_USE int shm_mutex_removed(const struct shm_mutex *mutex);
 // locked until the thread ends. A child made by fork(2) closes its own copy.
 //
 // mutex: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_mutex_close(struct shm_mutex *mutex);
 
@@ -952,7 +953,7 @@ SHMKEY_MUST_USE int shm_condvar_removed(const struct shm_condvar *condvar);
 // Closes a handle. A child made by fork(2) closes its own copy.
 //
 // condvar: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_condvar_close(struct shm_condvar *condvar);
 
@@ -1115,7 +1116,7 @@ SHMKEY_MUST_USE int shm_rwlock_removed(const struct shm_rwlock *lock);
 // locked until the thread ends. A child made by fork(2) closes its own copy.
 //
 // lock: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_rwlock_close(struct shm_rwlock *lock);
 
@@ -1290,7 +1291,7 @@ SHMKEY_MUST_USE int shm_latest_removed(const struct shm_latest *latest);
 // closes its own copy.
 //
 // latest: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_latest_close(struct shm_latest *latest);
 
@@ -1485,9 +1486,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // as in shm_ring_recv().
 //
 // When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. One that
-// fails with EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving never fails so. Do
-// not read it. The first poll returns at once.
+// until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call that fails with
+// EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not fail with these. Do
+// not read from the descriptor. The first poll returns at once.
 //
 // The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 // another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
@@ -1654,7 +1655,7 @@ SHMKEY_MUST_USE int shm_ring_removed(const struct shm_ring *ring);
 // not closed and stays valid, and errno is EPERM.
 //
 // ring: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_ring_close(struct shm_ring *ring);
 
@@ -1901,10 +1902,11 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 // died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 //
 // When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-// SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
-// message. One that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(),
-// receiving never fails so. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a
-// descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call
+// that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(), receiving does not
+// fail with these. Do not read from the descriptor or close it. The first poll returns at once. shm_ring_fd() says
+// when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after
+// each EAGAIN.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -2032,7 +2034,7 @@ SHMKEY_MUST_USE int shm_broadcast_removed(const struct shm_broadcast *broadcast)
 // messages stay. A child made by fork(2) closes its own copy.
 //
 // broadcast: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-// undefined, as the use of memory after free(3).
+// undefined, like the use of memory after free(3).
 // Threads: any; not in a signal handler.
 void shm_broadcast_close(struct shm_broadcast *broadcast);
 

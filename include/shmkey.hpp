@@ -29,7 +29,7 @@
 /// - Any thread may use a mutex, a rwlock, a condvar or a semaphore at any time. With one handle of a latest value, a
 ///   ring or a broadcast, one thread at a time publishes or sends, while another one receives. A guard, and a slot of a
 ///   ring with many senders, ends in the thread where it began.
-/// - A child made by fork() may use its parent's handles. The child does not have its parent's locks, slots and
+/// - A child made by fork() may use its parent's handles. The child does not have its parent's locks, slots or
 ///   messages: the destructors of its copies do nothing.
 #ifndef SHMKEY_HPP
 #define SHMKEY_HPP

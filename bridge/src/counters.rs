@@ -128,7 +128,7 @@ impl AllCounters {
     }
 }
 
-/// Returns a name as the value of a label.
+/// Returns a name, escaped as the value of a Prometheus label.
 fn escaped(name: &str) -> String {
     name.replace('\\', "\\\\")
         .replace('"', "\\\"")

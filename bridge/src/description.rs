@@ -96,7 +96,8 @@ impl Description {
         if word(&header, 24) != READY {
             return Ok(None);
         }
-        // Acquire: what precedes the state in its creator is read after it. The state was read, so this works, too.
+        // Acquire: pairs with the creator's release of the state, which was read above, so this second read finds all
+        // that the creator wrote before it.
         fence(Ordering::Acquire);
         let _ = memory.read_at(0, &mut header);
         Description::of_header(name, &header).map(Some)
@@ -220,8 +221,8 @@ impl Description {
         body.extend(self.layout.as_bytes());
     }
 
-    /// Reads a description from the body of a packet. Returns it and the rest of the body; `None` if it is malformed, or
-    /// if no object can be like that, because its payload has no room for its longest message.
+    /// Reads a description from the body of a packet. Returns it and the rest of the body; `None` if it is malformed,
+    /// or if no object can have it, because its payload has no room for its longest message.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<(Description, &[u8])> {
         let (fixed, rest) = body.split_at_checked(FIXED)?;

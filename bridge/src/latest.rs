@@ -103,7 +103,7 @@ impl Latest {
         }
     }
 
-    /// Returns the segment that it lies in.
+    /// Returns the segment in which it lies.
     #[must_use]
     pub fn segment(&self) -> Segment {
         // SAFETY: the handle is open.

@@ -58,11 +58,12 @@ pub struct Channel {
 enum Way {
     /// At once: the caller waits while the link is full.
     Direct(Publisher<'static>),
-    /// By another thread: a caller that sheds messages must not wait.
+    /// By a thread of its own: a caller that sheds messages must not wait for the network.
     Thread(SyncSender<Bytes>),
 }
 
-/// How many packets wait for the thread of a channel at most. A window is full before, unless its packets are short.
+/// The largest number of packets that wait for a channel's thread. Unless the packets are short, the window is full
+/// before so many wait.
 const MOST_QUEUED: usize = 1 << 14;
 
 /// A subscription to packets, which ends when it is dropped.
@@ -170,8 +171,8 @@ impl Network {
 }
 
 impl Channel {
-    /// Sends a packet. Waits while the link is full, unless a thread does. If the packet is lost, its receiver notices
-    /// that from the next one.
+    /// Sends a packet. Waits while the link is full or, if a thread puts the packets, while `MOST_QUEUED` of them wait
+    /// for it. If a packet is lost, its receiver notices that from the next one.
     pub fn put(&self, packet: Bytes) {
         match &self.way {
             Some(Way::Direct(publisher)) => put(publisher, packet),

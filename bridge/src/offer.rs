@@ -12,7 +12,8 @@ pub struct Offer {
     pub header: Header,
     /// The description of the object.
     pub what: Description,
-    /// The instance of the bridge that gets the messages of an object for one; 0 if none does.
+    /// The instance of the bridge that gets the messages, if only one at a time gets them ([`Kind::is_for_one`]); 0 if
+    /// none does.
     pub to: u64,
     /// The name of the machine.
     pub name: String,
@@ -48,8 +49,8 @@ impl Offer {
         !self.what.kind.is_for_one() || self.to == instance
     }
 
-    /// Returns the number of the first message for a bridge that joins: a ring continues where the last bridge has
-    /// ended, and a broadcast begins with the next message.
+    /// Returns the number of the first message for a bridge that joins: of a broadcast, that of the next message; of
+    /// any other object, that of the first message that the last bridge had not delivered.
     #[must_use]
     pub fn first(&self) -> u64 {
         if self.what.kind == Kind::Broadcast {

@@ -74,7 +74,7 @@ pub struct Options {
     pub when_full: WhenFull,
     /// The largest number of bytes under way, for each object.
     pub window: usize,
-    /// How long a bridge may be silent before it is dropped.
+    /// How long a bridge may be silent before a broadcast no longer waits for it.
     pub peer_timeout: Duration,
     /// How long to wait at the end for deliveries.
     pub drain: Duration,
@@ -259,7 +259,7 @@ fn size(option: &str, value: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Reads an address, if the next argument is one.
+/// Reads an address if the next argument is one; otherwise returns [`METRICS`].
 fn address(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     if let Some(value) = parser.optional_value() {
         return Ok(value.to_string_lossy().into_owned());

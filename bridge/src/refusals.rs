@@ -1,7 +1,7 @@
 //! The log of refusals: one line for each peer and reason, and later the number of repetitions.
 //!
-//! A hostile or outdated peer can send the same packet again and again, or packets that are refused for ever new reasons. So
-//! the number of lines for each peer and reason is bounded, and so is the number of peers and reasons.
+//! A hostile or outdated peer can send the same packet again and again, or packets that are refused for a new reason
+//! each time. So the number of lines for each peer and reason is bounded, and so is the number of peers and reasons.
 
 use crate::{counters::Counters, lock};
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 use tracing::{error, warn};
 
-/// The time between two lines of one peer and reason.
+/// The time between two lines about the same peer and reason.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The largest number of peers and reasons that have lines of their own.
 const MOST: usize = 64;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_and_reasons_without_number_share_one_line() {
+    fn peers_and_reasons_beyond_the_limit_share_one_line() {
         let (refusals, now) = refusals();
         let add = |number: usize| refusals.add(Kind::Packet, &number.to_string(), "short", now);
         let lines = (0..10_000).filter(|&number| add(number)).count();

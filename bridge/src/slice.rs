@@ -2,7 +2,7 @@
 //!
 //! A message passes through several threads, each of which does little and then sleeps. On a busy processor, a woken
 //! thread waits until the slice of the running one ends, unless its own slice is shorter. So the bridge's threads have
-//! short slices. Source: `sched_setattr(2)`; Linux 6.12 and later do it for threads without a real-time policy.
+//! short slices. Source: `sched_setattr(2)`; Linux 6.12 and later support this for threads without a real-time policy.
 
 use std::io;
 

@@ -1,14 +1,14 @@
 //! The time after which the kernel gives up a connection whose bytes are not acknowledged.
 //!
 //! With `lowlatency`, Zenoh ends a silent connection only when no thread is waiting for room in its socket. TCP would
-//! let that thread wait for a quarter of an hour after the link was cut, and would resume only minutes after the link is
-//! healed. Zenoh has no option for that, so the bridge sets `TCP_USER_TIMEOUT` (`tcp(7)`) of its sockets.
+//! let that thread wait for a quarter of an hour after the link was cut, and would resume only minutes after the link
+//! is restored. Zenoh has no option for that, so the bridge sets `TCP_USER_TIMEOUT` (`tcp(7)`) of its sockets.
 
 use std::{fs, io, thread, time::Duration};
 
 /// The lease of a link in `network::DEFAULTS`.
 const MILLISECONDS: libc::c_uint = 4000;
-/// How often new sockets are looked for.
+/// How often the thread looks for new sockets.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Starts a thread that limits all connections of this process, until the process ends.

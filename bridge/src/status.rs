@@ -9,7 +9,7 @@ use std::{
 };
 use tracing::info;
 
-/// How long a request may take to arrive, and each write.
+/// The longest time that a request may take to arrive, and that each write may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The number of bytes of a request after which no more are read.
 const REQUEST: usize = 4096;

@@ -10,10 +10,11 @@
 
 Every call that can wait takes ``timeout=`` in seconds: None waits without limit, and 0 does not wait. Signal handlers
 run during a wait, and Ctrl-C ends it. A failure of the library raises an exception derived from ``shmkey.Error``: an
-OSError with the ``errno`` and the text that C gets.
+OSError with the ``errno`` that C gets, and a text with the names of this package.
 
-A child made by fork may use its parent's handles, but does not have its roles, locks, slots and messages. A signal
-handler may use every object; the side of a handle whose call it has interrupted raises ``shmkey.Busy``.
+A child made by fork may use its parent's handles, but does not have its parent's roles, locks, slots, messages or
+subscriptions. A signal handler may use every object; if it has interrupted a call on one side of a handle, its own
+calls on that side raise ``shmkey.Busy``.
 """
 
 from ._core import Attachment, Canceller, Message, Slot

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, TypeVar
 
 T = TypeVar("T")
 
-# How many calls may receive in turn before one lets other tasks run.
+# How many calls may receive, one after the other, before one lets other tasks run.
 _TURN = 32
 _calls = itertools.count(1)
 
@@ -29,8 +29,8 @@ async def retry(object: Any, attempt: Callable[[], T]) -> T:
 
 
 class _Waiting:
-    """The tasks of a loop that wait for an object. The loop has the only lasting reference, so that it does not outlive
-    the loop."""
+    """The tasks of a loop that wait for an object. Only the loop keeps a lasting reference to this, so it does not
+    outlive the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, object: Any) -> None:
         self.loop, self.futures = loop, []  # type: asyncio.AbstractEventLoop, List["asyncio.Future[None]"]

@@ -37,11 +37,11 @@ class NotOwner(Error, PermissionError):
 
 
 class PermissionDenied(Error, PermissionError):
-    """The mode of the segment, or of a folder, does not allow it (EACCES)."""
+    """The mode of the segment, or of a directory, does not allow it (EACCES)."""
 
 
 class NotFound(Error, FileNotFoundError):
-    """There is no such object, segment or file, or no directory for the segments (ENOENT)."""
+    """There is no such object, segment or file, or no directory of the user backend (ENOENT)."""
 
 
 class AlreadyExists(Error, FileExistsError):

@@ -43,8 +43,8 @@ class _Lock(Valued, _core.Lock):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> L:
-        """Opens the lock, or creates it around a value whose bytes are 0. All processes give the same size and layout.
-        The arguments and the exceptions are those of ``Latest.open``.
+        """Opens the lock, or creates it around a value whose bytes are 0. All processes must give the same size and
+        layout. The arguments and the exceptions are those of ``Latest.open``.
         """
         return cls._of(fields(place, wait, owner), type, layout, flags(create, mode))
 

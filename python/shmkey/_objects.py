@@ -91,7 +91,7 @@ class Valued(Handle):
 class _Stream(Handle, Stream):
     async def recv_async(self) -> bytes:
         """Receives a message in a task of asyncio; waits for it. A task that is cancelled has received nothing. Raises
-        what ``recv`` raises."""
+        what ``recv`` raises, and ValueError if the handle is closed during the wait."""
         return await _async.retry(self, lambda: self.recv(0))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -109,7 +109,7 @@ class Ring(_Stream, _core.Ring):
     closed or releases the role, or its process ends. Iteration receives messages until all senders have released their
     roles.
 
-    One thread at a time sends with a handle, and one receives; another thread gets ``shmkey.Busy``.
+    Only one thread at a time may send with a handle, and only one may receive; another thread gets ``shmkey.Busy``.
     """
 
     @classmethod
@@ -125,7 +125,7 @@ class Ring(_Stream, _core.Ring):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> "Ring":
-        """Opens the ring, or creates it. All processes give the same capacity and options.
+        """Opens the ring, or creates it. All processes must give the same capacity and options.
 
         ``capacity`` is the length of the longest message and the room for all messages, in bytes: 64 or more. 0 opens a
         ring that exists, whatever its capacity and options are. ``many_senders`` allows up to 64 senders. With
@@ -167,7 +167,7 @@ class Broadcast(_Stream, _core.Broadcast):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> "Broadcast":
-        """Opens the broadcast, or creates it. All processes give the same capacity and options.
+        """Opens the broadcast, or creates it. All processes must give the same capacity and options.
 
         The publisher of a ``lossy`` broadcast never waits. A lossy broadcast can be opened ``read_only``, to subscribe.
         The other arguments and the exceptions are those of ``Ring.open``.
@@ -223,7 +223,7 @@ class Latest(Valued, _core.Latest):
         wait: Optional[float] = 5,
         owner: Optional[int] = None,
     ) -> "Latest":
-        """Opens the latest value, or creates it. All processes give the same size and layout.
+        """Opens the latest value, or creates it. All processes must give the same size and layout.
 
         ``type`` is the type of a value: a number of bytes, a format of ``struct`` such as ``"<2d"``, or a NumPy dtype.
         ``layout`` is a name for it, at most 128 bytes, the same in all processes. ``read_only`` opens one that exists
@@ -236,7 +236,7 @@ class Latest(Valued, _core.Latest):
         """Publishes a value, and wakes the processes that wait for one. The first handle that publishes is the
         publisher until it is closed, or its process ends.
 
-        Raises Busy if another handle is the publisher, PermissionDenied if this handle is read-only.
+        Raises Busy if another handle is the publisher, and PermissionDenied if this handle is read-only.
         """
         self.publish_bytes(self._codec.encode(value))
 
@@ -268,8 +268,8 @@ def wait_any(
     peer has released its role or died, a semaphore with a count above 0, a latest value newer than ``seen``.
 
     Receives nothing from that object: call its ``recv(0)`` or ``wait(0)``. The search begins after the object that the
-    last call returned, so an object that is always ready does not hide the others. There can be 128 objects, none of
-    them twice.
+    last call returned, so an object that is always ready does not hide the others. There can be up to 128 objects, none
+    of them twice.
 
     Raises TimeoutError, BlockingIOError if timeout is 0, and Cancelled.
     """

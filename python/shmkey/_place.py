@@ -37,7 +37,7 @@ def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[A
 
 
 def nanoseconds(seconds: Optional[float]) -> int:
-    """Returns a time as C gets it."""
+    """Returns a time in seconds as C gets it: in nanoseconds, or -1 for no limit."""
     if seconds is None or seconds > 1e9:  # 30 years
         return FOREVER
     if not seconds >= 0:

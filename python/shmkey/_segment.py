@@ -31,7 +31,7 @@ def permission_bits(mode: int) -> int:
 
 
 class Status(NamedTuple):
-    """What the kernel knows of a segment at one time. The names are those of shmctl(2); ``size`` is in bytes; times are
+    """The status of a segment at one time. The names are those of shmctl(2); ``size`` is in bytes; times are
     in seconds since 1970, 0 for never; ``removed`` and ``locked`` are 1 or 0."""
 
     size: int
@@ -64,7 +64,7 @@ class Segment:
     __slots__ = ("id",)
 
     def __init__(self, id: int) -> None:
-        """Makes a handle of the segment with this id. Does not check that the segment exists."""
+        """Stands for the segment with this id. Does not check that the segment exists."""
         self.id = id
 
     @classmethod
@@ -80,8 +80,9 @@ class Segment:
         """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number. None creates one without a
         key.
 
-        ``size`` is in bytes; a segment that exists must have at least this size. ``create`` creates a segment that is
-        missing, with these permission bits and with bytes that are 0; with ``exclusive``, it must be missing.
+        ``size`` is in bytes; a segment that exists must have at least this size. ``create`` creates a segment that does
+        not exist, with the permission bits ``mode`` and with bytes that are 0; ``exclusive`` with ``create`` raises
+        AlreadyExists if it exists.
 
         Raises NotFound, AlreadyExists, PermissionDenied, or Error with another errno of shm_open_key(3), such as EINVAL
         (the size), ENOSPC or ENOMEM.
@@ -109,7 +110,7 @@ class Segment:
         return _core.Attachment(self.id, READ_ONLY if read_only else 0)
 
     def status(self) -> Status:
-        """Returns what the kernel knows of the segment.
+        """Returns the status of the segment.
 
         Raises PermissionDenied, Removed, or Error with EINVAL (no such segment).
         """

@@ -35,7 +35,7 @@ use core::{
 /// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 /// the publisher died. Until a process first takes the role, the subscribers wait for it.
 ///
-/// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message and
+/// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 /// subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
 /// called shm_broadcast_subscribe() itself.
 ///
@@ -707,10 +707,11 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 /// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-/// SHMKEY_NO_WAIT until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next
-/// message. One that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(),
-/// receiving never fails so. Do not read or close it. The first poll returns at once. shm_ring_fd() says when such a
-/// descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+/// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call
+/// that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(), receiving does not
+/// fail with these. Do not read from the descriptor or close it. The first poll returns at once. shm_ring_fd() says
+/// when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after
+/// each EAGAIN.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -960,7 +961,7 @@ pub unsafe extern "C" fn shm_broadcast_removed(broadcast: *const shm_broadcast) 
 /// messages stay. A child made by fork(2) closes its own copy.
 ///
 /// broadcast: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_close(broadcast: *mut shm_broadcast) {

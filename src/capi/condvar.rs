@@ -232,7 +232,7 @@ pub unsafe extern "C" fn shm_condvar_removed(condvar: *const shm_condvar) -> c_i
 /// Closes a handle. A child made by fork(2) closes its own copy.
 ///
 /// condvar: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_condvar_close(condvar: *mut shm_condvar) {

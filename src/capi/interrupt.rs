@@ -14,10 +14,11 @@ pub struct shm_canceller(Interrupt);
 ///
 /// A cancellation is kept until it has ended a wait, so one that comes just before a wait begins is not lost. Two
 /// cancellations before a wait end only that wait. A call that need not wait succeeds, and the cancellation is kept; so
-/// a loop whose calls never wait must also check a flag of its own. A call that would fail with EPIPE or EOWNERDEAD
-/// fails with ECANCELED, and the next one with that error. If several threads wait with one handle and all of them must
-/// end, each of them calls shm_cancel() before it ends, which passes the cancellation on. A child made by fork(2) has a
-/// copy of the handle, and of a cancellation that is kept; this call acts on the calling process only.
+/// a loop whose calls never wait must also check a flag of its own. While a cancellation is kept, a call that would
+/// fail with EPIPE or EOWNERDEAD fails with ECANCELED instead, which uses up the cancellation; the next call then fails
+/// with EPIPE or EOWNERDEAD. If several threads wait with one handle and all of them must end, each of them calls
+/// shm_cancel() before it ends, which passes the cancellation on. A child made by fork(2) has a copy of the handle, and
+/// of a cancellation that is kept; this call acts on the calling process only.
 ///
 /// If the handle has a descriptor, such as that of shm_ring_fd(), the descriptor becomes readable, and the next call
 /// with SHMKEY_NO_WAIT that would fail with EAGAIN, EPIPE or EOWNERDEAD fails with ECANCELED instead. If the handle has

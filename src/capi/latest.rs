@@ -352,7 +352,7 @@ pub unsafe extern "C" fn shm_latest_removed(latest: *const shm_latest) -> c_int 
 /// closes its own copy.
 ///
 /// latest: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_latest_close(latest: *mut shm_latest) {

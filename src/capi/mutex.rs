@@ -279,7 +279,7 @@ pub unsafe extern "C" fn shm_mutex_removed(mutex: *const shm_mutex) -> c_int {
 /// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
 /// mutex: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_mutex_close(mutex: *mut shm_mutex) {

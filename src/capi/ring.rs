@@ -33,7 +33,7 @@ use core::{
 /// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 /// other side waits for it.
 ///
-/// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot and message: while
+/// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
 /// the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
 /// child becomes one more sender.
 ///
@@ -268,8 +268,8 @@ unsafe fn receiving_anew<'a>(
     Ok((raw, receiving))
 }
 
-/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is room.
-/// Returns whether it was sent. Calls no other library, so errno stays the same.
+/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is
+/// room. Returns whether it was sent. Calls no other library, so errno stays the same.
 ///
 /// # Safety
 /// As for `sending` and for `message`.
@@ -296,8 +296,8 @@ unsafe fn send_at_once(
         .send_at_once(end, unsafe { sync::Source::new(bytes.cast(), size) })
 }
 
-/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there is
-/// a message. Returns its length. Calls no other library, so errno stays the same.
+/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there
+/// is a message. Returns its length. Calls no other library, so errno stays the same.
 ///
 /// # Safety
 /// As for `receiving` and for `buffer`.
@@ -748,9 +748,9 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// as in shm_ring_recv().
 ///
 /// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-/// until that fails with EAGAIN. The call that fails makes the descriptor unreadable until the next message. One that
-/// fails with EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving never fails so. Do
-/// not read it. The first poll returns at once.
+/// until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call that fails with
+/// EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not fail with these. Do
+/// not read from the descriptor. The first poll returns at once.
 ///
 /// The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 /// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
@@ -1044,7 +1044,7 @@ pub unsafe extern "C" fn shm_ring_removed(ring: *const shm_ring) -> c_int {
 /// not closed and stays valid, and errno is EPERM.
 ///
 /// ring: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_close(ring: *mut shm_ring) {

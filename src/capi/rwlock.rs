@@ -302,7 +302,7 @@ pub unsafe extern "C" fn shm_rwlock_removed(lock: *const shm_rwlock) -> c_int {
 /// locked until the thread ends. A child made by fork(2) closes its own copy.
 ///
 /// lock: a handle, which no other thread uses; NULL does nothing. Later calls on it, or with its canceller, are
-/// undefined, as the use of memory after free(3).
+/// undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_rwlock_close(lock: *mut shm_rwlock) {

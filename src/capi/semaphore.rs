@@ -251,7 +251,7 @@ pub unsafe extern "C" fn shm_semaphore_removed(semaphore: *const shm_semaphore) 
 /// Closes a handle. The count stays in the segment. A child made by fork(2) closes its own copy.
 ///
 /// semaphore: a handle, which no other thread uses, except in shm_semaphore_post(); NULL does nothing. Later calls on
-/// it, or with its canceller, are undefined, as the use of memory after free(3).
+/// it, or with its canceller, are undefined, like the use of memory after free(3).
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_semaphore_close(semaphore: *mut shm_semaphore) {

@@ -31,7 +31,7 @@ impl Details {
     }
 }
 
-/// An object that could not be opened: its kind, and its name, which is empty if it has none.
+/// An object that could not be opened: its kind and its name (empty if it has none).
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub kind: Kind,

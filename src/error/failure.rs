@@ -21,8 +21,8 @@ pub(crate) struct Failure {
     pub other: u64,
 }
 
-/// Makes a smaller number of that which `sys::namespaces` returns, or a header holds. 0 stands for
-/// unknown namespaces.
+/// Makes a smaller number from that which `sys::namespaces` returns, or which a header holds. 0 stands
+/// for unknown namespaces.
 pub(crate) fn fold(namespaces: u64) -> u32 {
     match namespaces {
         sys::NO_NAMESPACE => 0,

@@ -7,7 +7,7 @@ use core::ffi::c_int;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `ENOENT`: there is no file to make a key from, or no directory of the user backend, and none can be made.
+    /// `ENOENT`: the file to make a key from does not exist, or the directory of the user backend cannot be made.
     PathNotFound,
     /// `EINVAL`: the low 8 bits of a project id are zero, which makes no key.
     ProjectIdZero,

@@ -1,5 +1,6 @@
-//! Whose names of calls and flags the texts use. A text that C asks for has those of `shmkey.h`, and one that Rust
-//! displays has those of this crate; a program that is neither to its user, such as the command, chooses its own.
+//! The language whose names of calls and flags the texts use. A text that a C function returns has the names of
+//! `shmkey.h`, and one that Rust displays has those of this crate. The Python package and the command choose their own
+//! names.
 
 use crate::explain::names;
 use std::sync::OnceLock;
@@ -9,7 +10,7 @@ pub use crate::explain::names::{COMMAND, Names, PYTHON};
 /// The names that the program has chosen for all texts.
 static CHOSEN: OnceLock<&'static Names> = OnceLock::new();
 
-/// Makes all texts of this copy of the library use these names. The first call counts.
+/// Makes all texts of this copy of the library use these names. Only the first call has an effect.
 pub fn choose(names: &'static Names) {
     let _ = CHOSEN.set(names);
 }
@@ -19,7 +20,7 @@ pub(crate) fn of_rust() -> &'static Names {
     CHOSEN.get().unwrap_or(&&names::RUST)
 }
 
-/// Returns the names for texts that C asks for.
+/// Returns the names for texts that C functions return.
 pub(crate) fn of_c() -> &'static Names {
     CHOSEN.get().unwrap_or(&&names::C)
 }

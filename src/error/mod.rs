@@ -8,7 +8,7 @@
 //! | `failure`, `action`, `what` | an error about an object, as numbers |
 //! | `objects` | how the other modules make one |
 //! | `text`, `facts`, `holder` | the texts: of an error, of one about an object, of a process or thread |
-//! | `language` | whose names of calls and flags the texts use: those of C, of Rust or of another language |
+//! | `language` | which names of calls and flags the texts use: those of C, of Rust or of another language |
 //! | `label` | the names of objects |
 //! | `mismatch` | how a segment differs from the object that is wanted |
 

@@ -11,7 +11,7 @@ impl Error {
         Error(Repr::Object(failure))
     }
 
-    /// Adds the call. Like the next, it changes only errors about an object.
+    /// Adds the action of the call. Like `with`, changes only errors about an object.
     #[inline]
     pub(crate) fn during(mut self, action: Action) -> Error {
         if let Repr::Object(failure) = &mut self.0 {
@@ -106,7 +106,7 @@ impl Error {
         })
     }
 
-    /// Makes an error of a call on an object of one about the object.
+    /// Turns an error about an object into an error of a call on it.
     fn into_call(self, kind: ErrorKind, errno: Errno) -> Error {
         match self.0 {
             Repr::Object(failure) => {
@@ -125,7 +125,8 @@ impl Error {
         }
     }
 
-    /// Returns the numbers from which the text can be made later; the error itself if it needs more.
+    /// Returns the numbers from which the text can be made later; or the error itself, if its text needs more than
+    /// numbers.
     #[inline(always)]
     pub(crate) fn into_failure(self) -> Result<Failure, Error> {
         match self.0 {

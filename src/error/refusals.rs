@@ -113,7 +113,7 @@ impl Error {
         Error::new(ErrorKind::ReadOnly, libc::EACCES, "write").about(Subject::Id(id))
     }
 
-    /// Refuses to open an object for reading only that every user writes.
+    /// Refuses to open an object for reading only if every process that uses it writes it.
     pub(crate) fn asked_read_only() -> Error {
         Error::new(ErrorKind::ReadOnly, libc::EACCES, "open").because(Reason::NeverReadOnly)
     }

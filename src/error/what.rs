@@ -48,7 +48,7 @@ pub(crate) enum What {
     Buffer,
     /// `number`: the number of structures.
     TooMany,
-    /// `number`: a timeout, an `i64`, that is none.
+    /// `number`: an `i64` that was passed as a timeout and is not one.
     Timeout,
     /// `number`: where the bytes lie that are neither 0 nor an object.
     Offset,

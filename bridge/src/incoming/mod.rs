@@ -70,7 +70,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The description of the object, once that is open.
+    /// The description of the object, once the object is open.
     what: Option<Description>,
     origins: HashMap<u64, Origin>,
     /// The offers of bridges that are not known yet.

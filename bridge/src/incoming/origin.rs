@@ -12,8 +12,8 @@ use std::{
 
 /// The largest number of bridges that publish the same object.
 pub const MOST: usize = 64;
-/// How long a bridge is silent before it no longer counts. A cut link may be healed after any time, so the bridge is
-/// forgotten only if there is no place for another one.
+/// How long a bridge is silent before it no longer counts. A cut link may be restored after any time, so the bridge is
+/// forgotten only when another one needs its place.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// The most bytes for which there is room as soon as the first part of a message arrives.
@@ -163,9 +163,9 @@ impl Origin {
         is_newer
     }
 
-    /// Notes that messages of a packet are delivered, with so many bytes. Returns whether to acknowledge that now: at a
-    /// quarter of the window, which is the publisher's, and at most `window`. So a publisher whose messages are delivered
-    /// never waits for room.
+    /// Notes that messages of a packet are delivered, with so many bytes. Returns whether to acknowledge that now:
+    /// after a quarter of the publisher's window, or of `window` if that is smaller. So a publisher whose messages are
+    /// delivered never waits for room.
     pub fn deliver(&mut self, messages: usize, bytes: usize, window: usize) -> bool {
         self.undelivered = self.undelivered.saturating_sub(messages as u64);
         self.unacknowledged += HEADER + bytes + 4 * messages;

@@ -197,8 +197,8 @@ impl Carrier {
         self.heartbeat = Instant::now();
     }
 
-    /// Returns whether there is room for more messages. A lossy object waits for the fastest bridge only: others do not
-    /// get again what that one has.
+    /// Returns whether there is room for more messages. A lossy object waits only for the fastest bridge: packets that
+    /// this one has delivered are not sent again to the others.
     fn has_room(&mut self, what: &Description) -> bool {
         if !self.is_full(what) {
             return true;
@@ -288,8 +288,8 @@ impl Carrier {
         let _ = self.shared.news.wait_timeout_while(peers, TICK, has_none);
     }
 
-    /// If a heartbeat is due, sends an offer, drops the bridges that were silent for too long, and updates the counters.
-    /// Returns whether it was due.
+    /// If a heartbeat is due, sends an offer, drops the bridges that were silent for too long, and updates the
+    /// counters. Returns whether it was due.
     fn beat(&mut self) -> bool {
         if Instant::now() < self.heartbeat {
             return false;
@@ -323,7 +323,7 @@ impl Carrier {
         };
         let mut header = Header::new(What::Offer, self.network.instance);
         (header.number, header.other) = (self.window.next(), self.window.base());
-        // What the other side may leave unacknowledged.
+        // How many bytes the other side may leave unacknowledged.
         header.third = self.options.window.max(2 * ROOM) as u64;
         header.round = self.round;
         let offer = Offer {

@@ -8,10 +8,10 @@
 //! | `window` | the packets that were sent, and that some subscriber has not delivered |
 //! | `peers` | the bridges that subscribe |
 //!
-//! Only this thread puts packets under its key, itself or through a queue, so they arrive in order. Four times a second,
-//! it sends an offer, which has the number of the next message. A bridge that expects a smaller number has lost packets,
-//! because a link was cut; it asks for them, and the thread sends them again. No timer guesses that a packet is lost,
-//! however slow the network is.
+//! Only this thread puts packets under its key, itself or through a queue, so they arrive in order. Four times a
+//! second, it sends an offer, which has the number of the next message. A bridge that expects a smaller number has lost
+//! packets, because a link was cut; it asks for them, and the thread sends them again. No timer guesses that a packet
+//! is lost, however slow the network is.
 
 pub mod buffer;
 mod carrier;

@@ -129,7 +129,7 @@ impl Peers {
         true
     }
 
-    /// Returns the instance of the bridge that gets the messages of an object for one; 0 if none does.
+    /// Returns the instance of the bridge that gets the messages, if only one at a time gets them; 0 if none does.
     #[must_use]
     pub fn only(&self) -> u64 {
         let first = self.peers.keys().next().filter(|_| self.for_one);

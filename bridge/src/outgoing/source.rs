@@ -31,7 +31,7 @@ pub struct Source {
     /// The long message that was taken last.
     pub long: Vec<u8>,
     opened: u64,
-    /// The messages that subscribers have missed that this bridge no longer has.
+    /// How many messages were missed by subscribers that this bridge has dropped since.
     missed: u64,
     /// How many lost messages `take_lost` has returned.
     counted: u64,
@@ -39,7 +39,7 @@ pub struct Source {
 
 enum Object {
     Ring(Ring, Receiver),
-    /// There is no subscriber while no bridge wants the messages, so that the publisher does not wait for one.
+    /// Has no subscriber while no bridge wants the messages, so that the publisher does not wait for one.
     Broadcast(Broadcast, Option<Subscriber>),
     /// The version that was read last, and a message: a version and a value.
     Latest(Latest, i64, Vec<u8>),
@@ -180,8 +180,8 @@ impl Source {
     }
 }
 
-/// Returns the messages of a batch, or takes the next message alone if it is longer than the buffer. Its sender may still be
-/// writing it.
+/// Returns the messages of a batch, or takes the next message alone if it is longer than the buffer. Its sender may
+/// still be writing it.
 fn or_long(
     taken: Result<usize, Error>,
     take: impl FnOnce() -> Result<usize, Error>,

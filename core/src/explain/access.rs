@@ -53,7 +53,7 @@ enum Class {
     Other,
 }
 
-/// Whether the mode allows this process what it wants.
+/// Whether the mode allows this process to do what the call wants.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Forbidden {

@@ -20,7 +20,7 @@ pub(super) fn holder(key: c_int) -> Option<c_int> {
     }
 }
 
-/// What a number is that was passed as an id or a key and is not one.
+/// What a number is that was passed as an id or as a key, and that no segment has as such.
 #[derive(Clone, Copy, Debug)]
 pub enum Meant {
     /// The key of this segment.
@@ -238,7 +238,7 @@ impl fmt::Display for Earlier {
     }
 }
 
-/// A process in another IPC namespace than this process.
+/// A process whose IPC namespace differs from that of this process.
 enum Outside {
     /// Process 1, or the parent of this process: this process has left their namespace.
     Ours(c_int),

@@ -7,9 +7,9 @@
 //! - Facts may have changed since the call, so a fact that does not explain the failure is left out.
 //! - Nothing is allocated, locked or kept, because a trace may run in a signal handler.
 //!
-//! Facts that are slow to read (which processes live, which keys are similar, which namespaces differ)
-//! are read when the text is formatted: a program that calls `shmget` until a segment exists does not
-//! pay for texts that it does not use.
+//! Facts that are slow to read (which processes are live, which keys are similar, which namespaces
+//! differ) are read when the text is formatted: a program that calls `shmget` until a segment exists
+//! does not pay for texts that it does not use.
 
 mod access;
 mod cause;

@@ -1,29 +1,30 @@
-//! The names of calls and flags in texts, which depend on the program that the text is for.
+//! The names of calls and flags in texts. They depend on the program that the text is for: on its language, or on the
+//! options of the command.
 
-/// What a program calls the things that texts name.
+/// The names that a program uses for the things that texts mention.
 #[derive(Debug)]
 pub struct Names {
-    /// What creates something that does not exist.
+    /// Allows a call to create something that does not exist.
     pub create: &'static str,
-    /// What fails if something exists.
+    /// Makes a call fail if the thing exists already.
     pub exclusive: &'static str,
-    /// What creates or opens something, whether it exists or not.
+    /// How to open something, whether it exists or not.
     pub not_exclusive: &'static str,
-    /// What opens for reading only.
+    /// Opens something for reading only.
     pub read_only: &'static str,
-    /// What creates a lossy broadcast.
+    /// Creates a lossy broadcast.
     pub lossy: &'static str,
-    /// The usual mode.
+    /// How to give the usual mode.
     pub usual_mode: &'static str,
-    /// The largest mode.
+    /// The largest mode, as a number of the language.
     pub largest_mode: &'static str,
-    /// What changes the mode of a segment.
+    /// Calls that change the mode of a segment.
     pub set_mode: &'static str,
     /// The call that has returned −1 in place of an id.
     pub opener: &'static str,
     /// Where an id comes from; follows "the id" or "the number".
     pub of_id: &'static str,
-    /// What takes an id, for a program that has passed one as a key.
+    /// Where to pass an id, for a program that has passed one as a key.
     pub takes_id: &'static str,
     /// Why the address of an attachment is NULL.
     pub null: &'static str,
@@ -31,11 +32,11 @@ pub struct Names {
     pub of_address: &'static str,
     /// How a program passes a user or a group that exists.
     pub known_owner: &'static str,
-    /// Where the id 0 comes from if no segment has it; follows a sentence.
+    /// Where the id 0 may come from if no segment has it; follows "there is no segment with the id 0".
     pub id_0: &'static str,
 }
 
-/// The calls of the manual pages: for programs on the drop-in.
+/// The calls of the manual pages: for programs that use the drop-in.
 pub static SYSTEM_V: Names = Names {
     create: "IPC_CREAT",
     exclusive: "IPC_EXCL",
@@ -54,7 +55,7 @@ pub static SYSTEM_V: Names = Names {
     id_0: "",
 };
 
-/// `shmkey.h`, on which `shmkey.hpp` is built.
+/// The functions of `shmkey.h`, on which `shmkey.hpp` is built.
 pub static C: Names = Names {
     create: "SHMKEY_CREATE",
     exclusive: "SHMKEY_EXCLUSIVE",

@@ -159,6 +159,7 @@ impl Object {
                 2 => "a semaphore",
                 3 => "a latest value",
                 4 => "a ring",
+                5 => "a broadcast",
                 6 => "a reader-writer lock",
                 7 => "a condition variable",
                 _ => "an object of shmkey",

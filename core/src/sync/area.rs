@@ -136,7 +136,7 @@ pub struct Area<'a> {
 impl Area<'_> {
     /// # Safety
     /// `len` bytes from `base` on must be attached as long as the area lives (read-only if it is never written).
-    /// `base` and `len` must be multiples of 8, and `len` not 0. So each aligned word that a copy accesses lies in the
+    /// `base` and `len` must be multiples of 8, and `len` not 0. Then each aligned word that a copy accesses lies in the
     /// area.
     #[inline(always)]
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
@@ -152,8 +152,8 @@ impl Area<'_> {
         self.len
     }
 
-    /// Returns the address of a range, and the length of its part inside the area. Branches instead of taking minima:
-    /// the processor predicts the branches, and need not wait for the offset.
+    /// Returns the address of a range, and the length of its part inside the area. Branches instead of computing
+    /// minima: the processor predicts the branch, and need not wait for the offset.
     #[inline(always)]
     fn range(self, offset: usize, len: usize) -> (*mut u8, usize) {
         if offset > self.len || len > self.len - offset {
@@ -179,8 +179,8 @@ impl Area<'_> {
         } else {
             Self::nowhere()
         };
-        // SAFETY: the offset and the length are multiples of 8, so the word lies in the area and is aligned. It is an atomic, so others may
-        // write it, and no code has a reference to the area's bytes that forbids that.
+        // SAFETY: the offset and the length are multiples of 8, so the word lies in the area and is aligned. It is an
+        // atomic, so others may write it, and no code has a reference to the area's bytes that forbids that.
         unsafe { &*self.base.add(offset).cast() }
     }
 
@@ -189,8 +189,8 @@ impl Area<'_> {
         0
     }
 
-    /// Stores 0 in each word of `len` bytes from an aligned offset on that is a multiple of `APART` bytes behind the first;
-    /// except for those that would lie outside.
+    /// Stores 0 in every word that lies a multiple of `APART` bytes behind an aligned offset, within `len` bytes from
+    /// there on. Leaves out words that would lie outside the area.
     #[inline(always)]
     pub fn clear_words<const APART: usize>(self, offset: usize, len: usize) {
         const { assert!(APART != 0 && APART.is_multiple_of(8)) }
@@ -222,7 +222,8 @@ impl Area<'_> {
         unsafe { crate::copy::copy_out(from, buffer.start, len) }
     }
 
-    /// Hints to the processor that the cache line at an offset, or else the last one, will be written soon.
+    /// Hints to the processor that the cache line at an offset (the last line, if the offset is beyond the area) will
+    /// be written soon.
     #[inline(always)]
     pub fn fetch_to_write(self, offset: usize) {
         crate::copy::fetch_to_write(self.base.wrapping_add(offset.min(self.len - 8)));
@@ -248,8 +249,8 @@ pub struct Stretch<'a> {
 
 #[cfg(not(loom))]
 impl<'a> Area<'a> {
-    /// Returns the aligned word that has the byte at an offset, and `len` bytes behind it; `None` if they do not all lie
-    /// inside.
+    /// Returns the aligned word that has the byte at an offset, and `len` bytes behind it; `None` if they do not all
+    /// lie inside.
     #[inline(always)]
     pub fn stretch(self, offset: usize, len: usize) -> Option<Stretch<'a>> {
         let offset = offset & !7;
@@ -342,7 +343,7 @@ impl Area<'_> {
     }
 }
 
-/// In a model, the area consists of loom's words.
+/// In a model of loom, the area consists of loom's words.
 #[cfg(loom)]
 #[derive(Clone, Copy)]
 pub struct Area<'a>(pub &'a [AtomicU64]);

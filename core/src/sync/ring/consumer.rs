@@ -19,20 +19,20 @@ use crate::sys::waitv::Word;
 use core::{num::NonZeroU32, ops::RangeInclusive};
 
 /// The number of PAUSE instructions before the receiver looks again, after a message for which it did not have to wait:
-/// each look takes the cache line away from the sender, which is about to write the next message. Each time that the
-/// message has come by then, the number is doubled: the further the sender is ahead, the rarer they meet in a line. (At
-/// 64 bytes on a Zen processor, 10 ns a message instead of 10 to 30.)
+/// each look takes the cache line away from the sender, which is about to write the next message. If the next message
+/// is there by then, the number is doubled: the further the sender is ahead, the more seldom both use the same line.
+/// (On a Zen processor, a message of 64 bytes then takes 10 ns instead of 10 to 30.)
 const STREAM: RangeInclusive<u32> = 16..=96;
 
 /// The number of looks, a PAUSE apart, before the receiver finds out where the sender runs and how to wait for it.
 const SOON: u32 = 32;
 
-/// The number of times that a receiver that does not wait tries again, if the sender has dropped the message that it was
-/// reading.
+/// The number of times that a receiver that does not wait tries again, if the sender has dropped the message that it
+/// was reading.
 const OVERTAKEN: u32 = 100;
 
-/// The largest distance between the last released message and the lines that the receiver clears, in bytes: so close, the
-/// lines are still in its cache, and so far, the sender does not use them yet.
+/// The largest distance in bytes between the last released message and the lines that the receiver clears: close enough
+/// that the lines are still in its cache, and far enough that the sender does not use them yet.
 const DISTANCE: usize = 2048;
 
 /// What the receiver keeps in its own memory.
@@ -48,8 +48,8 @@ pub struct Consumer {
     /// The position in front of which releasing a message takes no more than storing `released`: up to there, the ring
     /// does not end, and no line is to be cleared.
     horizon: u64,
-    /// How far behind `pos` lines may be that are not cleared, and those that are not cleared then. How much it frees at
-    /// a time. In bytes.
+    /// How far behind `pos` the uncleared lines may reach before the receiver clears some (`farthest`), and how far
+    /// they reach after that (`distance`); how much it frees at a time (`step`). In bytes.
     farthest: u64,
     distance: u64,
     step: u64,
@@ -57,14 +57,14 @@ pub struct Consumer {
     waited: u64,
     /// The number of PAUSE instructions, in `STREAM`.
     pause: u32,
-    /// The processor that the sender ran on, as the last new word told.
+    /// The processor that the sender ran on, from the last new word.
     sender: Option<u32>,
     known: Known,
 }
 
-/// The word of the last short message, and what it stands for. Most messages are as long as the one before. The processor
-/// predicts that the word is the same again: it copies the message, and goes on to the next, before the word has
-/// arrived from the sender's cache.
+/// The word of the last short message, and what it stands for. Most messages are as long as the one before. The
+/// processor predicts that the word is the same again: it copies the message, and goes on to the next, before the word
+/// has arrived from the sender's cache.
 struct Known {
     word: u64,
     len: usize,
@@ -73,7 +73,7 @@ struct Known {
 }
 
 impl Known {
-    /// The word of no frame yet, and lengths that no area has.
+    /// The word 0, which no frame has, and lengths that no area has.
     const NONE: Known = Known {
         word: 0,
         len: usize::MAX,
@@ -111,11 +111,11 @@ impl Span {
 }
 
 impl Consumer {
-    /// Begins where the last receiver ended, and frees the lines that it had released and not freed.
+    /// Begins where the last receiver ended, and frees the lines that it had released but not freed.
     pub fn find(view: View) -> Consumer {
         let receiver = &view.words.receiver;
-        // Acquire, both: pair with the releases in `release` and `free_cleared` of the last receiver. No ring ever moves
-        // enough bytes to need the highest bit; without it, no sum of positions overflows.
+        // Acquire, both: pair with the releases in `release` and `free_cleared` of the last receiver. No ring ever
+        // moves enough bytes to need the highest bit; without it, no sum of positions overflows.
         let head = receiver.head.load(Acquire) & (u64::MAX >> 1);
         let released = receiver.released.load(Acquire);
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
@@ -159,8 +159,8 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer: the most frequent case alone.
-    /// Returns its length.
+    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer: the most frequent case
+    /// alone. Returns its length.
     #[inline(always)]
     pub fn receive_short(&mut self, view: View, buffer: Buffer) -> Option<usize> {
         if view.drops {
@@ -171,8 +171,8 @@ impl Consumer {
         Some(len)
     }
 
-    /// Copies the message at this offset under the conditions of `receive_short`. Returns its length, and the size of its
-    /// frame.
+    /// Copies the message at this offset under the conditions of `receive_short`. Returns its length, and the size of
+    /// its frame.
     #[inline(always)]
     fn copy_short(&mut self, view: View, offset: usize, buffer: Buffer) -> Option<(usize, usize)> {
         // Acquire: makes the frame's bytes visible.
@@ -186,9 +186,9 @@ impl Consumer {
         Some((len, size))
     }
 
-    /// Receives messages under the conditions of `receive_short`, one after the other in the buffer, and at most `count`.
-    /// Passes the index and the length of each to `store`, and returns how many there are. Releases many at a time: a
-    /// receiver that dies in this call leaves some of them to the next one.
+    /// Receives messages under the conditions of `receive_short`, one after the other in the buffer, and at most
+    /// `count`. Passes the index and the length of each to `store`, and returns how many there are. Releases many at a
+    /// time: a receiver that dies in this call leaves some of them to the next one.
     #[inline]
     pub fn receive_short_batch(
         &mut self,
@@ -203,7 +203,7 @@ impl Consumer {
         }
         loop {
             let (mut offset, mut copied) = (self.offset, 0);
-            // A sender may wait for the room of these messages.
+            // At most a step: a sender may wait for the room of these messages.
             while received < count && copied < self.step as usize {
                 let Some((len, size)) = self.copy_short(view, offset, buffer) else {
                     break;
@@ -231,7 +231,7 @@ impl Consumer {
         !view.drops && view.area.word(self.offset).load(Relaxed) == 0
     }
 
-    /// Waits a few looks for the next message. Returns whether there is something.
+    /// Looks a few times for the next message. Returns whether there is a frame.
     #[inline(always)]
     pub fn arrives_soon(&mut self, view: View) -> bool {
         self.appears_soon(view.area.word(self.offset), view.capacity)
@@ -255,8 +255,8 @@ impl Consumer {
                 } else if is_stream {
                     self.pause = (self.pause * 2).min(*STREAM.end());
                 }
-                // After a pause in a stream, too, the receiver waits without one next time: an answer comes as soon as
-                // this message.
+                // Counts this message as one that the receiver waited for, so that it looks for the next one without
+                // the pause: an answer in a dialogue comes as soon as this message did.
                 if (is_stream || look > 0) && self.knows(found, capacity) {
                     self.waited = self.pos.wrapping_add(self.known.size as u64);
                 }
@@ -269,7 +269,7 @@ impl Consumer {
         false
     }
 
-    /// Returns whether the sender cannot run at the same time, so that looking again is useless.
+    /// Returns whether the sender runs on this processor, so that it cannot send while the receiver looks.
     fn shares_cpu_with_sender(&self) -> bool {
         #[cfg(not(loom))]
         {
@@ -424,7 +424,7 @@ impl Consumer {
         }
     }
 
-    /// Goes on at `head` if the sender has moved it. Returns whether it has.
+    /// Continues at `head` if the sender has moved it. Returns whether it has.
     #[inline]
     fn follow(&mut self, view: View) -> bool {
         // Acquire: makes visible what the sender did before.
@@ -437,7 +437,7 @@ impl Consumer {
         moved
     }
 
-    /// Returns whether the sender has moved `head`, so that the bytes read are arbitrary.
+    /// Returns whether the sender has moved `head`; then the bytes that were read are arbitrary.
     #[inline]
     fn was_overtaken(&self, view: View) -> bool {
         if !view.drops {
@@ -457,7 +457,7 @@ impl Consumer {
         view.drops || view.words.receiver.released.load(Relaxed) == message.pos
     }
 
-    /// Releases a message. Returns false if the sender has dropped it, so that the bytes read are arbitrary.
+    /// Releases a message. Returns false if the sender has dropped it; then the bytes that were read are arbitrary.
     #[inline(always)]
     pub fn release(&mut self, view: View, message: Span) -> bool {
         let receiver = &view.words.receiver;
@@ -492,8 +492,8 @@ impl Consumer {
         self.wake_if_wanted(view, freed);
     }
 
-    /// Makes the offset wrap at the end of the ring, clears lines if there are some that are too far behind, frees lines
-    /// if there are enough of them, and finds the next horizon.
+    /// Makes the offset wrap at the end of the ring, clears lines if there are some that are too far behind, frees
+    /// lines if there are enough of them, and finds the next horizon.
     #[cold]
     #[inline(never)]
     fn pass_horizon(&mut self, words: &RingWords, area: Area) {
@@ -520,8 +520,8 @@ impl Consumer {
         }
     }
 
-    /// Releases a message that was not copied as `release` does. Its lines need not be in this processor's cache, so those
-    /// of a large one are not cleared.
+    /// Releases a message that was not copied as `release` does. Its lines need not be in this processor's cache, so
+    /// those of a large one are not cleared.
     #[inline(always)]
     pub fn release_unread(&mut self, view: View, message: Span) -> bool {
         if view.drops || message.size < LARGE {
@@ -576,8 +576,8 @@ impl Consumer {
         }
     }
 
-    /// Wakes the sender if it waits for a position behind `freed`, which `head` was before this call of the receiver, and
-    /// up to `pos`. The receiver passes each position once, so it wakes a sender once.
+    /// Wakes the sender if it waits for a position behind `freed`, which `head` was before this call of the receiver,
+    /// and up to `pos`. The receiver passes each position once, so it wakes a sender once.
     #[inline(always)]
     fn wake_if_wanted(&mut self, view: View, freed: u64) {
         light_barrier();
@@ -598,7 +598,7 @@ impl Consumer {
         }
     }
 
-    /// Waits for a message that is complete, or, if `begun_will_do`, only begun.
+    /// Waits for a message that is complete or, with `begun_will_do`, at least begun.
     #[cold]
     #[inline(never)]
     fn wait(
@@ -699,7 +699,7 @@ impl Consumer {
         view.words.asleep.receivers.enter(number, self.pos);
     }
 
-    /// Takes a descriptor out that is about to be closed.
+    /// Removes a descriptor that is about to be closed.
     pub fn remove(&self, view: View, number: NonZeroU32) {
         view.words.asleep.receivers.remove(number);
     }
@@ -787,7 +787,7 @@ impl Consumer {
             FrameKind::Begun => {
                 // Acquire: pairs with the release of the number, and makes that many bytes visible.
                 let written = view.area.word(frame_offset + WORD).load(Acquire) as usize;
-                // The last byte is complete only with "done".
+                // The last byte counts as written only with "done".
                 written.min(message.len.saturating_sub(1)) & !(WORD - 1)
             }
             FrameKind::Message | FrameKind::Gap => return None,

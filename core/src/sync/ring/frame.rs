@@ -15,7 +15,8 @@
 pub enum FrameKind {
     /// A message.
     Message,
-    /// Nothing: a message whose sender died before it was complete.
+    /// No message: its sender died before the message was complete, or the next slot would have wrapped at the end of
+    /// the ring.
     Gap,
     /// A long message that its sender is still writing. A second word follows: the number of bytes that are written.
     Begun,
@@ -33,7 +34,7 @@ pub struct Frame {
     pub size: usize,
 }
 
-/// A word that is not a frame's, or is that of a frame that is too large.
+/// The error for a word that is not a frame's, or that of a frame that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
@@ -62,7 +63,7 @@ impl Frame {
         Frame { kind, len, size }
     }
 
-    /// Returns the frame of at most `most` bytes that a word stands for. The word 0 is an error.
+    /// Returns the frame that a word stands for, if it has at most `most` bytes. The word 0 is an error.
     #[inline(always)]
     pub fn parse(word: u64, most: usize) -> Result<Frame, Damaged> {
         let kind = match word & KIND {

@@ -15,16 +15,18 @@
 //!
 //! # The invariant
 //!
-//! *The line at `tail` begins with 0, and so does each line from `uncleared` up to the limit, one ring behind `head`.* So
-//! the sender writes a 0 behind a frame before it commits it only while `tail` is in front of `uncleared`: such a
-//! store takes the line away from a receiver that polls it. Both ends maintain this:
+//! *The line at `tail` begins with 0, and so does each line from `uncleared` up to the limit, one ring behind `head`.*
+//! So before the sender commits a frame, it has to store a 0 behind it only while `tail` is in front of `uncleared`. It
+//! avoids that store otherwise, because the store takes the line away from a receiver that polls it. Both ends maintain
+//! the invariant:
 //!
 //! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
-//!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one goes on at
-//!   `released`, and clears the lines between `head` and `released` once more.
-//! - It does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be in its cache. (Those
-//!   that are, it clears: the sender then fetches them sooner.) Before the sender commits a large frame, it moves
-//!   `uncleared` behind the frame's place in the next round: beside so many bytes, the store of 0 costs little.
+//!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one continues at
+//!   `released`, and clears the lines between `head` and `released` again.
+//! - The receiver does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be
+//!   in its cache. (It clears lines that it has copied: the sender then fetches them sooner.) Before the sender commits
+//!   a large frame, it moves `uncleared` behind the frame's place in the next round: beside so many bytes, the store of
+//!   0 costs little.
 //! - Before the sender writes into a line other than the first of the next frame, it stores in `reserved` how far it
 //!   will write. The sender that follows a killed one moves `uncleared` up to there; so does a sender that aborts what
 //!   it has reserved.
@@ -38,13 +40,14 @@
 //! They are never more than `lag`, and the ring is larger than the longest message by that much. So an empty ring
 //! takes a message of its whole capacity, whatever was received before.
 //!
-//! A slot that would wrap at the end of the ring begins at the beginning, behind a *gap*, if the gap is at most an eighth
-//! of the capacity, and the only one that is not released. The ring is larger by that much, and a gap does not
-//! count as used: so it takes nothing from the documented room. Other slots wrap, and the handle copies their bytes.
+//! A slot that would wrap at the end of the ring begins at the beginning, behind a *gap*, if the gap is at most an
+//! eighth of the capacity, and the only one that is not released. The ring is larger by that much, and a gap does not
+//! count as used, so gaps do not reduce the documented room. Other slots wrap, and the handle copies their bytes.
 //!
 //! Positions count bytes ever written, and never overflow. The offset of a position is the position modulo the room.
 //! The bytes of a message may wrap at the end of the ring: they are then copied in two parts. Nothing that is read from
-//! the segment is trusted: every offset is reduced to one inside the area, and a word that no sender writes is an error.
+//! the segment is trusted: every offset is reduced to one inside the area, and a word that no sender writes is an
+//! error.
 
 mod consumer;
 mod frame;
@@ -81,7 +84,7 @@ struct SenderWords {
     tail: AtomicU64,
     /// The position up to which the sender may have written behind `tail`.
     reserved: AtomicU64,
-    /// Not 0 while the sender may have written there what it may never commit.
+    /// Not 0 while the sender may have written bytes behind `tail` that it may never commit.
     dirty: AtomicU64,
     /// The position up to which lines behind `tail` may begin with something other than 0.
     uncleared: AtomicU64,
@@ -93,8 +96,8 @@ struct SenderWords {
 }
 
 impl SenderWords {
-    /// Returns the size of the last gap, if it lies in front of `end` and is not released: `first` is the first position
-    /// that is not.
+    /// Returns the size of the last gap, if it lies in front of `end` and is not released; otherwise 0. `first` is the
+    /// first position that is not released.
     fn gap_between(&self, first: u64, end: u64) -> u64 {
         // Relaxed, both: a sender reads what it has written itself, or an earlier one that had the senders' lock or is
         // dead. For the others, it is information.
@@ -282,8 +285,8 @@ impl View<'_> {
             .min(self.limit(head))
     }
 
-    /// Returns the largest size of the unreleased frames together, if the first of them is at `first`; with the gap, if it
-    /// is between that and `end`.
+    /// Returns the largest size of the unreleased frames together, if the first of them is at `first`; with the gap, if
+    /// it is between that and `end`.
     fn most(&self, first: u64, end: u64) -> u64 {
         let gap = self.words.sender.gap_between(first, end);
         self.longest().saturating_add(gap)

@@ -19,15 +19,16 @@ use crate::sync::{
 /// The longest copy in bytes of which the first bytes are written last (see `copy`).
 const SHORT: usize = 128;
 
-/// The number of bytes beyond a message that `reserved` covers, so that a sender need not store it for each message; and
-/// between two looks at the clock.
+/// The number of bytes beyond a message that `reserved` covers, so that a sender need not store it for each message;
+/// also the number of bytes between two looks at the clock.
 const AHEAD: u64 = 8192;
 
 /// The largest number of lines that a sender fetches for its next message.
 const FETCHED: usize = 17;
 
-/// The number of looks for plenty of room, after which a sender without room accepts as much as it needs. If it accepted
-/// that at once, it would look again for every message, and take the line with `head` away from the receiver each time.
+/// The number of times that a sender without room looks for plenty of room before it accepts as much as it needs. If it
+/// accepted that at once, it would look again for every message, and take the line with `head` away from the receiver
+/// each time.
 const PATIENCE: u32 = 64;
 
 /// What the sender keeps in its own memory.
@@ -48,8 +49,8 @@ pub struct Producer {
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
-    /// The position in front of which a short message takes no look at anything else: up to there, the ring does not
-    /// end, there is room, `reserved` covers it, and no look at the clock is due.
+    /// The position in front of which a short message needs no other check: up to there, the ring does not end, there
+    /// is room, `reserved` covers it, and no look at the clock is due.
     horizon: u64,
     usual: Usual,
     pace: Pace,
@@ -152,8 +153,8 @@ impl Producer {
         Ok(found)
     }
 
-    /// Goes on behind what other senders have sent since. Gives up what was added and not committed: others have
-    /// written there. Returns whether no other sender has sent.
+    /// Continues behind what other senders have sent since. Gives up messages that were added and not committed: others
+    /// have written there. Returns whether no other sender has sent.
     #[inline]
     pub fn catch_up(&mut self, view: View) -> bool {
         self.pending = None;
@@ -199,8 +200,8 @@ impl Producer {
         true
     }
 
-    /// Adds messages under the conditions of [`send_short`](Producer::send_short). Returns how many it has added, and the
-    /// first that it has not.
+    /// Adds messages under the conditions of [`send_short`](Producer::send_short). Returns how many it has added, and
+    /// the first that it has not.
     ///
     /// The caller commits them before another sender can have the senders' lock, so `dirty` need not be set: if this
     /// sender dies, the next one moves `uncleared` up to `reserved`, whatever `dirty` says.
@@ -243,8 +244,8 @@ impl Producer {
         (added, next)
     }
 
-    /// Returns whether a message of this length is as long as the last one, and ends in front of the horizon if it begins
-    /// at `pos`.
+    /// Returns whether a message of this length is as long as the last one, and ends in front of the horizon if it
+    /// begins at `pos`.
     #[inline(always)]
     fn is_prepared(&self, pos: u64, len: usize) -> bool {
         // Half the range is never used, so this does not overflow.
@@ -252,7 +253,7 @@ impl Producer {
     }
 
     /// Makes this length the usual one, and finds the next horizon. Returns false if a message of this length is not
-    /// short, has no place here, or ends where the ring ends.
+    /// short, is not known to have room, or reaches the end of the ring.
     #[cold]
     #[inline(never)]
     fn prepare(&mut self, view: View, len: usize) -> bool {
@@ -277,8 +278,9 @@ impl Producer {
         true
     }
 
-    /// Brings the lines of the next message into this processor's cache while the receiver works. Not if the ring is
-    /// nearly full: the receiver still uses them. The caller leaves it out in a stream, for the same reason.
+    /// Brings the lines of the next message into this processor's cache while the receiver works. Does nothing if the
+    /// ring is nearly full, because the receiver still uses these lines. In a stream, the caller leaves this call out
+    /// for the same reason.
     #[inline(always)]
     fn fetch(&self, view: View, size: usize) {
         if view.drops || !self.knows_room(2 * size) {
@@ -342,8 +344,8 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
-    /// Finds room for a message as `reserve` does, if it does not wrap and is known to have room: the most frequent case
-    /// alone.
+    /// Finds room for a message as `reserve` does, if it does not wrap and is known to have room: the most frequent
+    /// case alone.
     #[inline(always)]
     pub fn reserve_at_once(&mut self, view: View, len: usize) -> Option<usize> {
         let size = message(len).size;
@@ -383,8 +385,8 @@ impl Producer {
         }
     }
 
-    /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too large,
-    /// or the last gap is not released.
+    /// Finds room for a message as `reserve` does. Its bytes do not wrap, unless the gap in front of it would be too
+    /// large, or the last gap is not released.
     pub fn reserve_slot(
         &mut self,
         view: View,
@@ -431,8 +433,8 @@ impl Producer {
         Ok(self.offset + WORD)
     }
 
-    /// Gives up what was added and not committed, and what was reserved. Writes nothing: the next use of this end moves
-    /// `uncleared`.
+    /// Gives up messages that were added and not committed, and reserved room. Writes nothing: the next use of this end
+    /// moves `uncleared`.
     pub fn abort(&mut self) {
         if let Some((pos, offset, _)) = self.pending.take() {
             (self.pos, self.offset) = (pos, offset);
@@ -460,7 +462,7 @@ impl Producer {
         self.append(view, frame);
     }
 
-    /// Copies a message to where it has reserved room, and adds it.
+    /// Copies a message to the room that `reserve` has found, and adds it.
     pub fn append_copy(&mut self, view: View, bytes: Source) {
         view.area.write_wrapping(self.offset + WORD, bytes);
         self.append_message(view, bytes.len());
@@ -541,8 +543,8 @@ impl Producer {
     #[cold]
     fn move_reserved(&mut self, view: View, end: u64) {
         self.reserved = end.saturating_add(AHEAD).min(self.limit.max(end));
-        // Relaxed: a sender that follows a killed one sees all stores that it made. `keep_order` keeps the compiler from
-        // moving the stores of the message before this one.
+        // Relaxed: a sender that follows a killed one sees all stores that it made. `keep_order` keeps the compiler
+        // from moving the stores of the message before this one.
         view.words.sender.reserved.store(self.reserved, Relaxed);
         atomic::keep_order();
     }
@@ -773,8 +775,8 @@ fn has_room(view: View, end: u64) -> bool {
     view.room_end(view.words.receiver.head.load(Relaxed), end) >= end
 }
 
-/// Stays awake until there is room up to `plenty`, or, after [`PATIENCE`] looks, up to `end`. Returns false if it is time
-/// to sleep.
+/// Stays awake until there is room up to `plenty`, or, after [`PATIENCE`] looks, up to `end`. Returns false if it is
+/// time to sleep.
 fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     // Relaxed: a hint.
     let cpu = view.words.receiver.cpu.load(Relaxed).checked_sub(1);
@@ -787,8 +789,8 @@ fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     found.is_some()
 }
 
-/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`, or, after a
-/// slice, up to `end`.
+/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`, or, after
+/// a slice, up to `end`.
 fn sleep_until_room(
     view: View,
     end: u64,
@@ -822,8 +824,8 @@ fn sleep_until_room(
     }
 }
 
-/// Writes the bytes of a frame. If they are many, the line with the frame's word is written last, all at once: each look
-/// of a receiver takes that line away from this processor. Short copies write it last anyway.
+/// Writes the bytes of a frame. If they are many, the line with the frame's word is written last, all at once: each
+/// look of a receiver takes that line away from this processor. Short copies write it last anyway.
 #[inline(always)]
 fn write_first_line_last(frame: Stretch, bytes: Source) {
     if bytes.len() <= SHORT {
@@ -845,9 +847,9 @@ fn gap(size: usize) -> Frame {
     Frame::new(FrameKind::Gap, size - WORD)
 }
 
-/// What the sender finds out now and then: whether messages are far apart in time, as in a dialogue, or in a stream;
-/// and the processor that it runs on. An old number costs the receiver a little time, and looking it up for every message
-/// costs more.
+/// What the sender finds out from time to time: whether messages are far apart, as in a dialogue, or close together, as
+/// in a stream; and the number of the processor that it runs on. An outdated number costs the receiver a little time,
+/// but looking it up for every message would cost more.
 #[derive(Default)]
 struct Pace {
     /// In the form of a frame's word.
@@ -861,8 +863,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// The average number of processor ticks between two messages above which they are far apart, and how many more
-    /// there are for each line: about four times as many as a copy takes.
+    /// The number of processor ticks between two messages above which they are far apart, on average, and the number to
+    /// add for each line of a message: about four times as many as a copy takes.
     const FAR: u64 = 150;
     const FAR_PER_LINE: u64 = 8;
 
@@ -875,7 +877,8 @@ impl Pace {
         self.cpu
     }
 
-    /// `size`: that of the next frame; those since the last look count as alike.
+    /// Looks at the clock and at the processor. `size`: the size of the next frame; the frames since the last look
+    /// count as if they had this size.
     #[cold]
     #[inline(never)]
     fn look(&mut self, pos: u64, size: usize) {
