@@ -394,7 +394,8 @@ impl Producer {
     ) -> Result<usize, RingError> {
         let to_end = view.room() - self.offset;
         let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
-        if wraps && to_end <= largest_gap(view.capacity) {
+        // It is 0 if a hostile process has moved `tail` back, so that a short message ended where the ring ends.
+        if wraps && to_end != 0 && to_end <= largest_gap(view.capacity) {
             if self.dirty {
                 self.expect_uncommitted(view);
             }
