@@ -289,7 +289,7 @@ impl Producer {
             if offset >= view.room() {
                 offset -= view.room();
             }
-            // Relaxed: the word is 0 already, and only this sender uses it.
+            // Relaxed: the line is free, and other processes only wait there for a word that is not 0.
             view.area.word(offset).store(0, Relaxed);
             offset += LINE;
         }
@@ -681,7 +681,8 @@ impl Producer {
 
     /// Finds out how far there is room, and drops messages if the ring drops the oldest.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
-        loop {
+        // In each round, `head` moves on by a line or more, and not beyond `pos`, unless a hostile process moves it back.
+        for _ in 0..view.room() / LINE + 2 {
             // Acquire: orders the sender's writes behind the receiver's reads and its clearing of the freed lines.
             let head = view.words.receiver.head.load(Acquire);
             // No ring ever moves that many bytes, and without larger positions no sum of them overflows.
@@ -702,6 +703,7 @@ impl Producer {
             }
             self.drop_oldest(view, head)?;
         }
+        Err(Damaged)
     }
 
     /// Drops the oldest message by moving `head` on, unless the receiver moves it first.
