@@ -457,6 +457,30 @@ fn a_cancellation_comes_before_the_end_of_the_peers() {
     );
 }
 
+#[test]
+fn a_batch_that_is_cancelled_in_the_middle_keeps_the_cancellation() {
+    let test = Environment::new();
+    let batch: [&[u8]; 100] = [&[0; 64]; 100];
+    let ring = Ring::open(&*test.named("ring"), 64).unwrap();
+    let mut sender = ring.sender().unwrap();
+    sender.canceller().cancel();
+    assert_eq!(sender.send_batch_timeout(&batch, AGES).unwrap(), 1);
+    fails(
+        sender.send_batch_timeout(&batch, AGES),
+        ErrorKind::Cancelled,
+    );
+
+    let news = Broadcast::open(&*test.named("news"), 64).unwrap();
+    let (mut publisher, _subscriber) = (news.publisher().unwrap(), news.subscribe().unwrap());
+    publisher.canceller().cancel();
+    let published = publisher.publish_batch_timeout(&batch, AGES).unwrap();
+    assert!((1..100).contains(&published), "{published}");
+    fails(
+        publisher.publish_batch_timeout(&batch, AGES),
+        ErrorKind::Cancelled,
+    );
+}
+
 static STOP: OnceLock<Canceller> = OnceLock::new();
 
 /// Has a signal call a handler.

@@ -269,7 +269,7 @@ unsafe fn receiving_anew<'a>(
 }
 
 /// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is
-/// room. Returns whether it was sent. Calls no other library, so errno stays the same.
+/// room. Returns whether it was sent. Does not change errno, because none of the functions that it calls does.
 ///
 /// # Safety
 /// As for `sending` and for `message`.
@@ -297,7 +297,7 @@ unsafe fn send_at_once(
 }
 
 /// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there
-/// is a message. Returns its length. Calls no other library, so errno stays the same.
+/// is a message. Returns its length. Does not change errno, because none of the functions that it calls does.
 ///
 /// # Safety
 /// As for `receiving` and for `buffer`.

@@ -30,14 +30,19 @@ pub fn wait(word: *const AtomicU32, expected: u32, time: Duration) -> bool {
     slept == Err(Errno(libc::EINTR))
 }
 
-/// Wakes up to `count` threads that sleep on `word`. Returns their number.
+/// Wakes up to `count` threads that sleep on `word`. Returns their number. Does not change errno.
 #[expect(
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the kernel checks the address"
 )]
 pub fn wake(word: *const AtomicU32, count: u32) -> u32 {
+    let errno = Errno::last();
     // SAFETY: waking reads and writes nothing of this process.
     let woken = check(unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) });
+    // It fails under a filter that forbids it, and if a hostile thread waits there by `FUTEX_LOCK_PI`.
+    if woken.is_err() {
+        errno.set();
+    }
     woken.map_or(0, |woken| woken as u32)
 }
 
@@ -59,4 +64,17 @@ pub fn wake_own(own: &AtomicU32) {
     // SAFETY: as in `wake`.
     unsafe { libc::syscall(libc::SYS_futex, own, operation, i32::MAX) };
     errno.set();
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_that_fails_does_not_change_errno() {
+        Errno(libc::EDOM).set();
+        // The kernel refuses an address that is not aligned.
+        assert_eq!(wake(ptr::without_provenance(1), 1), 0);
+        assert_eq!(Errno::last(), Errno(libc::EDOM));
+    }
 }

@@ -1,6 +1,6 @@
 //! The identity of this process and this thread, and the processor that it runs on.
 
-use super::{clock::about_now, file::read_link};
+use super::{clock::about_now, errno::Errno, file::read_link};
 use core::{
     ptr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -68,15 +68,21 @@ fn unlike_others() -> u64 {
 /// The step of splitmix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Returns the number of the processor that this thread runs on; `None` if it is unknown.
+/// Returns the number of the processor that this thread runs on; `None` if it is unknown. Does not change errno.
 #[inline]
 pub fn cpu() -> Option<u32> {
     if cfg!(miri) {
         return None; // Miri has no such call
     }
-    // SAFETY: takes nothing and changes nothing. libc makes no system call: the kernel keeps the number in this
-    // process's memory.
-    u32::try_from(unsafe { libc::sched_getcpu() }).ok()
+    let errno = Errno::last();
+    // SAFETY: takes nothing and changes nothing but errno. Most libcs make no system call: the kernel keeps the number in
+    // this process's memory.
+    let cpu = u32::try_from(unsafe { libc::sched_getcpu() }).ok();
+    // Where libc makes the call, a filter can forbid it.
+    if cpu.is_none() {
+        errno.set();
+    }
+    cpu
 }
 
 /// Sleeps for a time, or until a signal arrives.

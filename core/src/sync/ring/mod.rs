@@ -364,6 +364,38 @@ mod tests {
         });
     }
 
+    /// A hostile process moves `tail` back, so that a short message ends where the ring ends, in front of the horizon.
+    #[test]
+    fn no_gap_of_no_bytes_is_made_at_the_end_of_the_ring() {
+        const CAPACITY: usize = 512;
+        #[repr(align(64))]
+        struct Memory([AtomicU64; 128]);
+        let memory = Memory([const { AtomicU64::new(0) }; 128]);
+        let words = RingWords::default();
+        let room = room_for(CAPACITY).unwrap();
+        let view = View {
+            words: &words,
+            // SAFETY: the memory lives as long as the area, has at least this length, and is aligned.
+            area: unsafe { Area::new(memory.0.as_ptr().cast_mut().cast(), room) },
+            capacity: CAPACITY,
+            drops: false,
+        };
+        let second = room as u64;
+        words.receiver.head.store(second, Relaxed);
+        words.receiver.released.store(second, Relaxed);
+        words.sender.tail.store(second, Relaxed);
+        let (mut tail, peers) = (Producer::default(), || Peers::Expected);
+        tail.catch_up(view);
+        tail.send(view, (&[1; 8]).into(), Deadline::Now, peers)
+            .unwrap();
+        assert!(tail.send_short(view, (&[2; 8]).into()));
+        words.sender.tail.store(second - LINE as u64, Relaxed);
+        tail.catch_up(view);
+        assert!(tail.send_short(view, (&[3; 8]).into()));
+        tail.reserve_slot(view, 8, Deadline::Now, peers).unwrap();
+        assert_eq!(words.sender.gap_end.load(Relaxed), 0);
+    }
+
     /// A receiver that stops after it has made room for one message wakes a sender that has slept for a slice.
     #[test]
     fn a_sender_that_has_slept_wishes_for_what_it_needs() {

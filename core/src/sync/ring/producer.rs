@@ -291,7 +291,7 @@ impl Producer {
             if offset >= view.room() {
                 offset -= view.room();
             }
-            // Relaxed: the word is 0 already, and only this sender uses it.
+            // Relaxed: the line is free, and other processes only wait there for a word that is not 0.
             view.area.word(offset).store(0, Relaxed);
             offset += LINE;
         }
@@ -396,7 +396,8 @@ impl Producer {
     ) -> Result<usize, RingError> {
         let to_end = view.room() - self.offset;
         let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
-        if wraps && to_end <= largest_gap(view.capacity) {
+        // It is 0 if a hostile process has moved `tail` back, so that a short message ended where the ring ends.
+        if wraps && to_end != 0 && to_end <= largest_gap(view.capacity) {
             if self.dirty {
                 self.expect_uncommitted(view);
             }
@@ -682,7 +683,8 @@ impl Producer {
 
     /// Finds out how far there is room, and drops messages if the ring drops the oldest.
     fn look_for_room(&mut self, view: View, size: usize) -> Result<Result<(), Full>, Damaged> {
-        loop {
+        // In each round, `head` moves on by a line or more, and not beyond `pos`, unless a hostile process moves it back.
+        for _ in 0..view.room() / LINE + 2 {
             // Acquire: orders the sender's writes behind the receiver's reads and its clearing of the freed lines.
             let head = view.words.receiver.head.load(Acquire);
             // No ring ever moves that many bytes, and without larger positions no sum of them overflows.
@@ -703,6 +705,7 @@ impl Producer {
             }
             self.drop_oldest(view, head)?;
         }
+        Err(Damaged)
     }
 
     /// Drops the oldest message by moving `head` on, unless the receiver moves it first.

@@ -183,6 +183,11 @@ impl RawBroadcast {
         end.commit(self.view());
         match failed {
             Some(error) if published == 0 => Err(error),
+            // The next call returns it.
+            Some(error) if error.kind() == ErrorKind::Cancelled => {
+                interrupt.keep();
+                Ok(published)
+            }
             _ => Ok(published),
         }
     }

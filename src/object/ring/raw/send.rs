@@ -359,6 +359,11 @@ impl RawRing {
         self.unlock(end);
         match failed {
             Some(error) if sent == 0 => Err(error),
+            // The next call returns it.
+            Some(error) if error.kind() == ErrorKind::Cancelled => {
+                end.interrupt.keep();
+                Ok(sent)
+            }
             _ => Ok(sent),
         }
     }
