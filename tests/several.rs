@@ -186,6 +186,33 @@ fn a_cancellation_of_one_handle_ends_the_wait() {
     is_cancelled_by_every_kind();
 }
 
+/// An object whose peers are gone is always ready, and would hide the cancellation.
+#[test]
+fn a_cancellation_comes_before_the_end_of_the_peers() {
+    let test = Environment::with_names(&KINDS);
+    let (sender, mut receiver) = ring(&test.named("ring"));
+    let news = Broadcast::open(test.named("broadcast"), 4096).unwrap();
+    let (publisher, mut subscriber) = (news.publisher().unwrap(), news.subscribe().unwrap());
+    let semaphore = Semaphore::open(test.named("semaphore"), 0).unwrap();
+    drop((sender, publisher));
+    let cancellers = [
+        receiver.canceller(),
+        semaphore.canceller(),
+        subscriber.canceller(),
+    ];
+    let mut wait = |timeout| {
+        let objects: &mut [&mut dyn Waitable] =
+            &mut [&mut receiver, &mut &semaphore, &mut subscriber];
+        wait_any(objects, timeout)
+    };
+    for canceller in &cancellers {
+        canceller.cancel();
+        assert_ne!(wait(Some(NOW)).unwrap(), 1);
+        fails(wait(Some(AGES)), Cancelled);
+        assert_ne!(wait(Some(AGES)).unwrap(), 1);
+    }
+}
+
 #[test]
 fn a_cancellation_ends_the_wait_where_the_kernel_cannot_sleep_on_several_words() {
     for errno in [libc::ENOSYS, libc::EPERM] {

@@ -89,6 +89,15 @@ impl At<'_> {
         }
     }
 
+    /// Returns whether it is ready only because its peers are gone.
+    fn is_deserted(&mut self) -> bool {
+        match self {
+            At::Ring(raw, end) => raw.is_deserted(end),
+            At::Broadcast(raw, end) => raw.is_deserted(end),
+            At::Semaphore(_) | At::Latest(..) => false,
+        }
+    }
+
     /// Fails if the object has a role that this process does not have, such as in a child of the process that has it.
     fn expect_ours(&self) -> Result<(), Error> {
         match self {
@@ -209,7 +218,7 @@ impl At<'_> {
 /// [`Receiver::fd`]; each takes three descriptors of the process).
 ///
 /// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the
-/// object. A signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler
+/// object. It comes before an object whose peers are gone, which the next call finds. A signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler
 /// was installed without `SA_RESTART`.
 ///
 /// # Errors
@@ -275,6 +284,11 @@ pub(crate) fn wait_at_any(
     };
     match found {
         Some(index) => {
+            // The next call still finds that the peers are gone, but a cancellation would wait for ever.
+            let is_deserted = objects[index].as_mut().is_some_and(At::is_deserted);
+            if is_deserted && !matches!(deadline, Deadline::Now) {
+                expect_not_cancelled(objects)?;
+            }
             NEXT.set(index + 1);
             Ok(index)
         }

@@ -234,9 +234,21 @@ impl RawBroadcast {
 
     /// Returns whether a try to receive would return at once: with a message, or with an error other than would-block.
     pub fn is_ready(&self, end: &mut SubscribeEnd) -> bool {
+        !matches!(self.find(end), Err(BroadcastError::TimedOut))
+    }
+
+    /// Returns whether there is no message, and the publisher is gone.
+    pub fn is_deserted(&self, end: &mut SubscribeEnd) -> bool {
+        matches!(
+            self.find(end),
+            Err(BroadcastError::Closed | BroadcastError::PeerDied)
+        )
+    }
+
+    /// Returns the next message, if there is one now.
+    fn find(&self, end: &mut SubscribeEnd) -> Result<Span, BroadcastError> {
         let peer = || self.expected_of_publisher(&end.checked, end.keep_waiting);
-        let found = end.end.peek(self.view(), Deadline::Now, peer);
-        !matches!(found, Err(BroadcastError::TimedOut))
+        end.end.peek(self.view(), Deadline::Now, peer)
     }
 
     /// Announces a sleep. Returns the word on which to sleep until a message comes or the publisher releases its role,

@@ -203,9 +203,18 @@ impl RawRing {
 
     /// Returns whether a try to receive would not block: there is a message, or news of the senders, or an error.
     pub fn is_ready(&self, end: &mut ReceiveEnd) -> bool {
+        !matches!(self.find(end), Err(RingError::TimedOut))
+    }
+
+    /// Returns whether there is no message, and the senders are gone.
+    pub fn is_deserted(&self, end: &mut ReceiveEnd) -> bool {
+        matches!(self.find(end), Err(RingError::Closed | RingError::PeerDied))
+    }
+
+    /// Returns the next message, if there is one now.
+    fn find(&self, end: &mut ReceiveEnd) -> Result<ring::Span, RingError> {
         let peers = || self.expected_of_senders(&end.watch, end.keep_waiting);
-        let found = end.head.peek(self.view(), Deadline::Now, peers);
-        !matches!(found, Err(RingError::TimedOut))
+        end.head.peek(self.view(), Deadline::Now, peers)
     }
 
     /// Announces a sleep. Returns the word on which to sleep until a message comes or the senders release their roles,
