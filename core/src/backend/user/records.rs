@@ -42,9 +42,14 @@ pub(super) fn add(
     let table = session.table;
     let header = table.header();
     let place = free_record(session).or_else(|errno| {
-        // Records of the dead remain until a call checks their segment.
+        // Records of the dead remain until a call checks their segment. A fork adds many records, and looks once.
+        if errno.0 != libc::ENOMEM || session.records_are_full.get() {
+            return Err(errno);
+        }
         collect_until_one_is_free(session);
-        free_record(session).map_err(|_| errno)
+        let found = free_record(session).map_err(|_| errno);
+        session.records_are_full.set(found.is_err());
+        found
     })?;
     let record = table.record(place).ok_or(Errno(libc::ENOMEM))?;
     let number = header.attachments.load(Relaxed).wrapping_add(1) & (u64::MAX >> 3);

@@ -9,12 +9,17 @@ use super::{
     table::Table,
 };
 use crate::sys::{Descriptor, Errno};
-use core::ops::{Deref, DerefMut};
+use core::{
+    cell::Cell,
+    ops::{Deref, DerefMut},
+};
 
 /// Both locks, held. Dropping it releases them.
 pub(super) struct Session {
     own: Own,
     pub table: Table,
+    /// Whether all records of attachments are known to be in use.
+    pub records_are_full: Cell<bool>,
 }
 
 impl Session {
@@ -28,16 +33,25 @@ impl Session {
             result = Session::lock(&mut own, true);
         }
         match result {
-            Ok(table) => Ok(Session { own, table }),
+            Ok(table) => Ok(Session::held(own, table)),
             Err(Errno(libc::ESTALE)) => Err(Errno(libc::EIDRM)),
             Err(errno) => Err(errno),
+        }
+    }
+
+    fn held(own: Own, table: Table) -> Session {
+        let records_are_full = Cell::new(false);
+        Session {
+            own,
+            table,
+            records_are_full,
         }
     }
 
     /// Takes the table's lock for a caller that holds the lock of its process. On failure, returns the latter.
     pub(super) fn with(mut own: Own) -> Result<Session, (Own, Errno)> {
         match Session::lock(&mut own, false) {
-            Ok(table) => Ok(Session { own, table }),
+            Ok(table) => Ok(Session::held(own, table)),
             Err(errno) => Err((own, errno)),
         }
     }
