@@ -398,8 +398,8 @@ SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 // id: as an open function returned it, in this process or in another.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM the user of this
-// process is neither the owner, the creator nor root.
+// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+// destroyed before gives EINVAL); EPERM the user of this process is neither the owner, the creator nor root.
 // Threads: any, also in a signal handler.
 int shm_remove(int id);
 
@@ -411,9 +411,9 @@ int shm_remove(int id);
 // mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
-// destroyed; EPERM the user of this process is neither the owner, the creator nor root; EACCES only before
-// Linux 4.17, the mode does not let this process read.
+// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EPERM the user of this process is neither the owner,
+// the creator nor root; EACCES only before Linux 4.17, the mode does not let this process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 
@@ -426,9 +426,10 @@ SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 // gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
-// the segment was removed and destroyed; EPERM the user of this process is neither the owner, the creator nor
-// root; EACCES only before Linux 4.17, the mode does not let this process read.
+// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM the segment
+// is removed and destroyed during the call (one that was destroyed before gives EINVAL); EPERM the user of this
+// process is neither the owner, the creator nor root; EACCES only before Linux 4.17, the mode does not let this
+// process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 
@@ -442,9 +443,9 @@ SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 //
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-// EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared
-// memory.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow it; ENOMEM there is no
+// address space left; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
@@ -459,8 +460,8 @@ SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
 // Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined bit; EIDRM
-// the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left;
-// ENOSYS this system has no System V shared memory.
+// the segment is removed and destroyed during the call (one that was destroyed before gives EINVAL); EACCES its mode
+// does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
@@ -473,9 +474,9 @@ SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 //
 // Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 // process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-// EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address space left; ENOSYS
-// this system has no System V shared memory.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow the access, or does not
+// allow reading; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
@@ -518,8 +519,9 @@ int shm_prefault(const void *addr);
 // status: where to store it; untouched on failure.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
-// let this process read; EFAULT status does not point to memory that this process can write.
+// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+// destroyed before gives EINVAL); EACCES its mode does not let this process read; EFAULT status does not point to
+// memory that this process can write.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 
@@ -572,10 +574,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_semaphore_close() closes; or NULL.
-// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
-// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
@@ -720,8 +722,8 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 // Returns: a handle, which shm_mutex_close() closes; or NULL.
 // Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
@@ -858,8 +860,8 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 // Returns: a handle, which shm_condvar_close() closes; or NULL.
 // Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
@@ -992,8 +994,8 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // Returns: a handle, which shm_rwlock_close() closes; or NULL.
 // Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
@@ -1156,10 +1158,10 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 // reading only.
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL.
-// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
-// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_latest *shm_latest_open_at(const struct shm_place *place,
@@ -1331,8 +1333,8 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 // Returns: a handle, which shm_ring_close() closes; or NULL.
 // Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_ring *shm_ring_open_at(const struct shm_place *place,
@@ -1699,8 +1701,8 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // Returns: a handle, which shm_broadcast_close() closes; or NULL.
 // Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
 // a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
