@@ -496,8 +496,8 @@ int shm_detach(const void *addr);
 // size: where to store the size in bytes; untouched on failure.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
-// process can write; ENOENT /proc is not mounted.
+// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this process can
+// write; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 
@@ -508,8 +508,8 @@ SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 // addr: exactly what an attach function returned.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
-// is not enough memory; ENOENT /proc is not mounted.
+// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there is not
+// enough memory; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 // Threads: any; not in a signal handler.
 int shm_prefault(const void *addr);
 
@@ -700,11 +700,12 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // shm_remove(shm_mutex_id(mutex)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
 // large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
-// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// is NULL, or the name or layout is an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does
+// not let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -972,11 +973,12 @@ void shm_condvar_close(struct shm_condvar *condvar);
 // shm_remove(shm_rwlock_id(lock)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
 // large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
-// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// is NULL, or the name or layout is an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does
+// not let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -1136,11 +1138,12 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // shm_remove(shm_latest_id(latest)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is empty
 // or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an
-// undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the segment's mode does not let this process
-// read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// undefined bit; EFAULT the name is NULL, or the name or layout is an invalid pointer; EACCES the segment's mode does
+// not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -1454,7 +1457,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // buffer: room for size bytes. The messages are stored one behind the other.
 // size: in bytes.
 // lengths: room for count lengths, in bytes.
-// count: the largest number of messages, 1 or more.
+// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none was.
@@ -1867,7 +1870,7 @@ ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
 // buffer: room for size bytes. The messages are stored one after the other.
 // size: in bytes.
 // lengths: room for count lengths, in bytes.
-// count: the largest number of messages, 1 or more.
+// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none was.
@@ -2042,9 +2045,9 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
 // with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 //
-// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. A signal handler ends the wait
-// if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without
-// SA_RESTART.
+// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one; a call with SHMKEY_NO_WAIT is
+// not a wait, and leaves it kept. A signal handler ends the wait if one of the handles allows that, as by
+// shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
 //
 // A thread's search begins with the object after the one that its last call returned, so an object that is always
 // ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a

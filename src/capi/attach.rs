@@ -106,8 +106,8 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 /// size: where to store the size in bytes; untouched on failure.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
-/// process can write; ENOENT /proc is not mounted.
+/// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this process can
+/// write; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -126,8 +126,8 @@ pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize
 /// addr: exactly what an attach function returned.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
-/// is not enough memory; ENOENT /proc is not mounted.
+/// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there is not
+/// enough memory; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {

@@ -627,7 +627,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 /// buffer: room for size bytes. The messages are stored one after the other.
 /// size: in bytes.
 /// lengths: room for count lengths, in bytes.
-/// count: the largest number of messages, 1 or more.
+/// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were received; or -1, and then none was.
