@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
+    object::{buffer, close, deadline, expect_array, fd_of, handle, message, object},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
 };
@@ -386,8 +386,7 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
         let (raw, publishing) = unsafe { publishing("shm_broadcast_publish_batch", broadcast) }?;
-        let size = array_size::<shm_bytes>(raw.object(), Action::Publish, count)?;
-        expect_bytes(raw.object(), Action::Publish, messages.cast(), size)?;
+        expect_array(raw.object(), Action::Publish, messages, count)?;
         let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
@@ -650,8 +649,7 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
             unsafe { subscribing_anew("shm_broadcast_recv_batch", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
-        let room = array_size::<usize>(raw.object(), Action::Receive, count)?;
-        expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
+        expect_array(raw.object(), Action::Receive, lengths, count)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;

@@ -102,7 +102,7 @@ pub unsafe extern "C" fn shm_condvar_wait(
         // SAFETY: the caller hands over an open condition variable.
         let condvar = &unsafe { object("shm_condvar_wait", condvar) }?.0;
         // SAFETY: the caller hands over an open mutex.
-        let mutex = unsafe { object("shm_condvar_wait", mutex) }?.raw();
+        let mutex = unsafe { object("shm_condvar_wait(mutex)", mutex) }?.raw();
         let deadline =
             deadline(condvar.object(), Action::Wait, timeout)?.or_at(condvar.object().interrupt());
         let waited = condvar.wait_with(mutex, deadline)?;

@@ -4,7 +4,7 @@ use super::{
     SHMKEY_FOREVER,
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
+    object::{buffer, close, deadline, expect_array, fd_of, handle, message, object},
     place::{described, named, shm_place},
 };
 use crate::{
@@ -506,8 +506,7 @@ pub unsafe extern "C" fn shm_ring_send_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and sends by one thread at a time.
         let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
-        let size = array_size::<shm_bytes>(raw.object(), Action::Send, count)?;
-        expect_bytes(raw.object(), Action::Send, messages.cast(), size)?;
+        expect_array(raw.object(), Action::Send, messages, count)?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
@@ -690,8 +689,7 @@ pub unsafe extern "C" fn shm_ring_recv_batch(
         let (raw, receiving) = unsafe { receiving_anew("shm_ring_recv_batch", ring) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
-        let room = array_size::<usize>(raw.object(), Action::Receive, count)?;
-        expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
+        expect_array(raw.object(), Action::Receive, lengths, count)?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };

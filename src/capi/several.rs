@@ -82,12 +82,7 @@ pub unsafe extern "C" fn shm_wait_any(
                 "the address of the objects is NULL",
             ));
         }
-        let timeout = timeout_of(timeout).ok_or_else(|| {
-            Error::invalid(
-                call,
-                "the timeout is negative; SHMKEY_FOREVER, which is -1, waits without limit",
-            )
-        })?;
+        let timeout = timeout_of(timeout).ok_or_else(|| Error::timeout(call, timeout))?;
         // SAFETY: the caller hands over `count` structures.
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];
