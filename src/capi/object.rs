@@ -40,6 +40,13 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
              into flags",
         ));
     }
+    if flags & libc::IPC_EXCL != 0 {
+        return Err(Error::invalid(
+            "open",
+            "SHMKEY_EXCLUSIVE is a flag of a segment; leave it out: SHMKEY_CREATE opens an object that exists, and \
+             creates one that does not",
+        ));
+    }
     if flags & !OPEN_FLAGS != 0 {
         return Err(Error::undefined_flags("open", flags & !OPEN_FLAGS));
     }

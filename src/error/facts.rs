@@ -120,7 +120,7 @@ fn argument_facts(failure: &Failure, names: &Names, f: &mut fmt::Formatter<'_>) 
             write!(f, "the size of the buffer, {number}, exceeds PTRDIFF_MAX")
         }
         What::Buffer => write!(f, "the buffer is NULL, and its size is {number}"),
-        What::Array => write!(f, "the array is NULL, and it should have {number} elements"),
+        What::Array => write!(f, "the array is NULL, and its count is {number}"),
         What::TooMany => write!(f, "{number} structures do not fit into memory"),
         What::Timeout => write_timeout(f, number as i64),
         What::Reserved => {

@@ -60,7 +60,7 @@ pub(crate) enum What {
     Next,
     /// Nothing: a condition variable was not notified.
     NotNotified,
-    /// `number`: how many elements the array should have to which the pointer is NULL.
+    /// `number`: the count that was given for an array, to which the pointer is NULL.
     Array,
 }
 

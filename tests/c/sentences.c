@@ -39,7 +39,7 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, (const char *) 8, MAKE), EFAULT, subject, "the layout is an invalid pointer");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
-    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "the flags 02000 have");
+    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "SHMKEY_EXCLUSIVE is a flag of a segment");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");
@@ -85,7 +85,7 @@ static void opening(void)
     place.offset = 2048;
     place.timeout = SHMKEY_FOREVER;
     REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, 0), ENOENT, "mutex (id ", "open: ENOENT: no object is there");
-    REFUSES_NULL(shm_latest_open_at(&place, 8, NULL, SHMKEY_READ_ONLY), ENOENT, "latest value (id ", "SHMKEY_CREATE");
+    REFUSES_NULL(shm_latest_open_at(&place, 8, NULL, SHMKEY_READ_ONLY), ENOENT, "latest value (id ", "without SHMKEY_READ_ONLY");
     REFUSES_NULL(shm_ring_open_at(&place, 0, 0, MAKE), ENOENT, "ring (id ", "the capacity 0 opens one that exists");
     place.offset = 4096 - 64;
     REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, MAKE), EINVAL, "mutex: ", "do not fit into the segment");
@@ -184,7 +184,7 @@ static void arguments(void)
     REFUSES(shm_ring_reserve(ring, 8, &slot, -2), EINVAL, "ring (id ", "reserve: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv(ring, NULL, 8, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv(ring, bytes, 8, -2), EINVAL, "ring (id ", "receive: EINVAL: the timeout is -2");
-    REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the array is NULL, and it should have 2");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the array is NULL, and its count is 2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, 2, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "receive in place: EINVAL: the timeout is -2");
