@@ -398,8 +398,8 @@ SHMKEY_MUST_USE int shm_open_private(size_t size, int flags);
 // id: as an open function returned it, in this process or in another.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM the user of this
-// process is neither the owner, the creator nor root.
+// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+// destroyed before gives EINVAL); EPERM the user of this process is neither the owner, the creator nor root.
 // Threads: any, also in a signal handler.
 int shm_remove(int id);
 
@@ -411,9 +411,9 @@ int shm_remove(int id);
 // mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
-// destroyed; EPERM the user of this process is neither the owner, the creator nor root; EACCES only before
-// Linux 4.17, the mode does not let this process read.
+// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EPERM the user of this process is neither the owner,
+// the creator nor root; EACCES only before Linux 4.17, the mode does not let this process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 
@@ -426,9 +426,10 @@ SHMKEY_MUST_USE int shm_set_mode(int id, unsigned int mode);
 // gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
-// the segment was removed and destroyed; EPERM the user of this process is neither the owner, the creator nor
-// root; EACCES only before Linux 4.17, the mode does not let this process read.
+// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM the segment
+// is removed and destroyed during the call (one that was destroyed before gives EINVAL); EPERM the user of this
+// process is neither the owner, the creator nor root; EACCES only before Linux 4.17, the mode does not let this
+// process read.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 
@@ -442,9 +443,9 @@ SHMKEY_MUST_USE int shm_set_owner(int id, uint32_t uid, uint32_t gid);
 //
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-// EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared
-// memory.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow it; ENOMEM there is no
+// address space left; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 
@@ -459,8 +460,8 @@ SHMKEY_MUST_USE void *shm_attach(int id, int flags);
 // Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 // the end of the process; a child made by fork(2) has the segment attached, too.
 // Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined bit; EIDRM
-// the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left;
-// ENOSYS this system has no System V shared memory.
+// the segment is removed and destroyed during the call (one that was destroyed before gives EINVAL); EACCES its mode
+// does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 // Threads: any, also in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 
@@ -473,9 +474,9 @@ SHMKEY_MUST_USE void *shm_attach_at(int id, const void *address, int flags);
 //
 // Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 // process; a child made by fork(2) has the segment attached, too.
-// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-// EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address space left; ENOSYS
-// this system has no System V shared memory.
+// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow the access, or does not
+// allow reading; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE void *shm_attach_huge(int id, int flags);
 
@@ -495,8 +496,8 @@ int shm_detach(const void *addr);
 // size: where to store the size in bytes; untouched on failure.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
-// process can write; ENOENT /proc is not mounted.
+// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this process can
+// write; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 
@@ -507,8 +508,8 @@ SHMKEY_MUST_USE int shm_attached_size(const void *addr, size_t *size);
 // addr: exactly what an attach function returned.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
-// is not enough memory; ENOENT /proc is not mounted.
+// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there is not
+// enough memory; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 // Threads: any; not in a signal handler.
 int shm_prefault(const void *addr);
 
@@ -518,8 +519,9 @@ int shm_prefault(const void *addr);
 // status: where to store it; untouched on failure.
 //
 // Returns: 0; or -1.
-// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
-// let this process read; EFAULT status does not point to memory that this process can write.
+// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+// destroyed before gives EINVAL); EACCES its mode does not let this process read; EFAULT status does not point to
+// memory that this process can write.
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE int shm_get_status(int id, struct shm_status *status);
 
@@ -573,10 +575,10 @@ SHMKEY_MUST_USE struct shm_semaphore *shm_semaphore_open(const char *name, unsig
 // place has a name or a path. 0 opens one that exists.
 //
 // Returns: a handle, which shm_semaphore_close() closes; or NULL.
-// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
-// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
-// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_semaphore *shm_semaphore_open_at(const struct shm_place *place,
@@ -699,11 +701,12 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 // shm_remove(shm_mutex_id(mutex)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
 // large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
-// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// is NULL, or the name or layout is an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does
+// not let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -721,8 +724,8 @@ SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, 
 // Returns: a handle, which shm_mutex_close() closes; or NULL.
 // Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_mutex *shm_mutex_open_at(const struct shm_place *place,
@@ -859,8 +862,8 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open(const char *name, int flags
 // Returns: a handle, which shm_condvar_close() closes; or NULL.
 // Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *place, int flags);
 
@@ -971,11 +974,12 @@ void shm_condvar_close(struct shm_condvar *condvar);
 // shm_remove(shm_rwlock_id(lock)).
 // Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
 // large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
-// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// is NULL, or the name or layout is an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does
+// not let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -993,8 +997,8 @@ SHMKEY_MUST_USE struct shm_rwlock *shm_rwlock_open(const char *name, size_t size
 // Returns: a handle, which shm_rwlock_close() closes; or NULL.
 // Errors: those of shm_rwlock_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
@@ -1135,11 +1139,12 @@ void shm_rwlock_close(struct shm_rwlock *lock);
 // shm_remove(shm_latest_id(latest)).
 // Errors: ENOENT it does not exist, and flags has no SHMKEY_CREATE or has SHMKEY_READ_ONLY; EINVAL the name is empty
 // or too long, size is too large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an
-// undefined bit; EFAULT the name is NULL or an invalid pointer; EACCES the segment's mode does not let this process
-// read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+// undefined bit; EFAULT the name is NULL, or the name or layout is an invalid pointer; EACCES the segment's mode does
+// not let this process read; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+// shmget(2).
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size, const char *layout, int flags);
 
@@ -1157,10 +1162,10 @@ SHMKEY_MUST_USE struct shm_latest *shm_latest_open(const char *name, size_t size
 // reading only.
 //
 // Returns: a handle, which shm_latest_close() closes; or NULL.
-// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not
-// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
-// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
-// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// Errors: those of shm_latest_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
+// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_latest *shm_latest_open_at(const struct shm_place *place,
@@ -1332,8 +1337,8 @@ SHMKEY_MUST_USE struct shm_ring *shm_ring_open(const char *name, size_t capacity
 // Returns: a handle, which shm_ring_close() closes; or NULL.
 // Errors: those of shm_ring_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 // multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_ring *shm_ring_open_at(const struct shm_place *place,
@@ -1453,7 +1458,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_recv(struct shm_ring *ring, void *buffer, siz
 // buffer: room for size bytes. The messages are stored one behind the other.
 // size: in bytes.
 // lengths: room for count lengths, in bytes.
-// count: the largest number of messages, 1 or more.
+// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none was.
@@ -1700,8 +1705,8 @@ SHMKEY_MUST_USE struct shm_broadcast *shm_broadcast_open(const char *name, size_
 // Returns: a handle, which shm_broadcast_close() closes; or NULL.
 // Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
 // a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 // Threads: any; not in a signal handler.
 SHMKEY_MUST_USE
 struct shm_broadcast *shm_broadcast_open_at(const struct shm_place *place,
@@ -1866,7 +1871,7 @@ ptrdiff_t shm_broadcast_recv(struct shm_broadcast *broadcast,
 // buffer: room for size bytes. The messages are stored one after the other.
 // size: in bytes.
 // lengths: room for count lengths, in bytes.
-// count: the largest number of messages, 1 or more.
+// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were received; or -1, and then none was.
@@ -2043,8 +2048,9 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 //
 // A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one; it comes before an object whose
-// peers are gone, which the next call finds. A signal handler ends the wait if one of the handles allows that, as by
-// shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+// peers are gone, which the next call finds. A call with SHMKEY_NO_WAIT is not a wait, and leaves it kept. A signal
+// handler ends the wait if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was
+// installed without SA_RESTART.
 //
 // A thread's search begins with the object after the one that its last call returned, so an object that is always
 // ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a

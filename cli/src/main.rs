@@ -96,7 +96,8 @@ enum Command {
     Limits(limits::Options),
     /// Create a segment, or an object in a segment, and print its id
     ///
-    /// The segment stays when shmkey ends. It counts as an orphan until a process attaches it.
+    /// The segment stays when shmkey ends. It counts as an orphan until a process attaches it. For example, shmkey create
+    /// --name orders --ring --size 64K creates a ring named orders.
     Create(create::Options),
     /// Change the permission bits of segments
     ///

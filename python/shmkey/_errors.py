@@ -49,7 +49,7 @@ class AlreadyExists(Error, FileExistsError):
 
 
 class Removed(Error):
-    """The segment was removed and destroyed (EIDRM)."""
+    """The segment was removed and destroyed during the call (EIDRM)."""
 
 
 class WrongKind(Error):

@@ -26,9 +26,9 @@ const ATTACH_FLAGS: c_int = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP |
 ///
 /// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 /// the end of the process; a child made by fork(2) has the segment attached, too.
-/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-/// EACCES its mode does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared
-/// memory.
+/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+/// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow it; ENOMEM there is no
+/// address space left; ENOSYS this system has no System V shared memory.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -48,8 +48,8 @@ pub extern "C" fn shm_attach(id: c_int, flags: c_int) -> *mut c_void {
 /// Returns: the address of the first byte; or NULL, never (void *) -1. It is valid until shm_detach(), exec or
 /// the end of the process; a child made by fork(2) has the segment attached, too.
 /// Errors: EINVAL no segment has this id, the address is not aligned or is in use, or flags has an undefined bit; EIDRM
-/// the segment was removed and destroyed; EACCES its mode does not allow it; ENOMEM there is no address space left;
-/// ENOSYS this system has no System V shared memory.
+/// the segment is removed and destroyed during the call (one that was destroyed before gives EINVAL); EACCES its mode
+/// does not allow it; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 /// Threads: any, also in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -71,9 +71,9 @@ pub unsafe extern "C" fn shm_attach_at(
 ///
 /// Returns: the address of the first byte; or NULL. It is valid until shm_detach(), exec or the end of the
 /// process; a child made by fork(2) has the segment attached, too.
-/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment was removed and destroyed;
-/// EACCES its mode does not allow the access, or does not allow reading; ENOMEM there is no address space left; ENOSYS
-/// this system has no System V shared memory.
+/// Errors: EINVAL no segment has this id, or flags has an undefined bit; EIDRM the segment is removed and destroyed
+/// during the call (one that was destroyed before gives EINVAL); EACCES its mode does not allow the access, or does not
+/// allow reading; ENOMEM there is no address space left; ENOSYS this system has no System V shared memory.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -106,8 +106,8 @@ pub unsafe extern "C" fn shm_detach(addr: *const c_void) -> c_int {
 /// size: where to store the size in bytes; untouched on failure.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this
-/// process can write; ENOENT /proc is not mounted.
+/// Errors: EINVAL no segment is attached at this address; EFAULT size does not point to memory that this process can
+/// write; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -126,8 +126,8 @@ pub unsafe extern "C" fn shm_attached_size(addr: *const c_void, size: *mut usize
 /// addr: exactly what an attach function returned.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there
-/// is not enough memory; ENOENT /proc is not mounted.
+/// Errors: EINVAL no segment is attached at this address, or the kernel is older than Linux 5.14; ENOMEM there is not
+/// enough memory; ENOENT /proc is not mounted; EMFILE, ENFILE the process or the system has no more descriptors.
 /// Threads: any; not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_prefault(addr: *const c_void) -> c_int {

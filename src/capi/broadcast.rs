@@ -3,7 +3,7 @@
 use super::{
     failure::{keeping_errno, or_minus_one, or_null},
     interrupt::{canceller, set_interruptible, shm_canceller},
-    object::{array_size, buffer, close, deadline, expect_bytes, fd_of, handle, message, object},
+    object::{buffer, close, deadline, expect_array, fd_of, handle, message, object},
     place::{described, named, shm_place},
     ring::{shm_bytes, shm_message, shm_slot},
 };
@@ -126,8 +126,8 @@ pub unsafe extern "C" fn shm_broadcast_open(
 /// Returns: a handle, which shm_broadcast_close() closes; or NULL.
 /// Errors: those of shm_broadcast_open(); EINVAL the place names no segment or names one in two ways, its offset is not
 /// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+/// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -386,8 +386,7 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open one, and publishes by one thread at a time.
         let (raw, publishing) = unsafe { publishing("shm_broadcast_publish_batch", broadcast) }?;
-        let size = array_size::<shm_bytes>(raw.object(), Action::Publish, count)?;
-        expect_bytes(raw.object(), Action::Publish, messages.cast(), size)?;
+        expect_array(raw.object(), Action::Publish, messages, count)?;
         let deadline = deadline(raw.object(), Action::Publish, timeout)?;
         let end = publishing.end(raw, Action::Publish)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
@@ -627,7 +626,7 @@ pub unsafe extern "C" fn shm_broadcast_recv(
 /// buffer: room for size bytes. The messages are stored one after the other.
 /// size: in bytes.
 /// lengths: room for count lengths, in bytes.
-/// count: the largest number of messages, 1 or more.
+/// count: the largest number of messages. With 0, the call receives none, does not wait, and returns 0.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were received; or -1, and then none was.
@@ -650,8 +649,7 @@ pub unsafe extern "C" fn shm_broadcast_recv_batch(
             unsafe { subscribing_anew("shm_broadcast_recv_batch", broadcast) }?;
         // SAFETY: the caller hands over that many bytes.
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
-        let room = array_size::<usize>(raw.object(), Action::Receive, count)?;
-        expect_bytes(raw.object(), Action::Receive, lengths.cast(), room)?;
+        expect_array(raw.object(), Action::Receive, lengths, count)?;
         // SAFETY: the caller hands over room for `count` of them.
         let store = |at, len| unsafe { lengths.add(at).write(len) };
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;

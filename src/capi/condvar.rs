@@ -54,8 +54,8 @@ pub unsafe extern "C" fn shm_condvar_open(name: *const c_char, flags: c_int) -> 
 /// Returns: a handle, which shm_condvar_close() closes; or NULL.
 /// Errors: those of shm_condvar_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 /// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+/// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn shm_condvar_wait(
         // SAFETY: the caller hands over an open condition variable.
         let condvar = &unsafe { object("shm_condvar_wait", condvar) }?.0;
         // SAFETY: the caller hands over an open mutex.
-        let mutex = unsafe { object("shm_condvar_wait", mutex) }?.raw();
+        let mutex = unsafe { object("shm_condvar_wait(mutex)", mutex) }?.raw();
         let deadline =
             deadline(condvar.object(), Action::Wait, timeout)?.or_at(condvar.object().interrupt());
         let waited = condvar.wait_with(mutex, deadline)?;

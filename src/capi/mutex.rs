@@ -40,11 +40,12 @@ impl shm_mutex {
 /// shm_remove(shm_mutex_id(mutex)).
 /// Errors: ENOENT it does not exist and flags has no SHMKEY_CREATE; EINVAL the name is empty or too long, size is too
 /// large, layout is too long or not UTF-8, the mode lacks a bit of 0600, or flags has an undefined bit; EFAULT the name
-/// is NULL or an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does not let this process
-/// write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind of object, another
-/// size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version of this library, or
-/// a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or malformed; ETIMEDOUT
-/// the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for shmget(2).
+/// is NULL, or the name or layout is an invalid pointer; EACCES flags has SHMKEY_READ_ONLY, or the segment's mode does
+/// not let this process write; ENOTUNIQ another name or file has this key; EPROTOTYPE, EPROTO, EMEDIUMTYPE another kind
+/// of object, another size or layout, or no object of this library is there; EPROTONOSUPPORT, ENOEXEC another version
+/// of this library, or a program for another architecture, created it; ENODATA, EBADMSG the segment is too small or
+/// malformed; ETIMEDOUT the process that creates it is live and has not finished; ENOSPC, ENOMEM, ENOSYS as for
+/// shmget(2).
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -74,8 +75,8 @@ pub unsafe extern "C" fn shm_mutex_open(
 /// Returns: a handle, which shm_mutex_close() closes; or NULL.
 /// Errors: those of shm_mutex_open(); EINVAL the place names no segment or names one in two ways, its offset is not a
 /// multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
-/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was removed and
-/// destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+/// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

@@ -40,6 +40,13 @@ pub(super) fn with_flags(place: Place, flags: c_int) -> Result<Place, Error> {
              into flags",
         ));
     }
+    if flags & libc::IPC_EXCL != 0 {
+        return Err(Error::invalid(
+            "open",
+            "SHMKEY_EXCLUSIVE is a flag of a segment; leave it out: SHMKEY_CREATE opens an object that exists, and \
+             creates one that does not",
+        ));
+    }
     if flags & !OPEN_FLAGS != 0 {
         return Err(Error::undefined_flags("open", flags & !OPEN_FLAGS));
     }
@@ -68,6 +75,10 @@ pub(super) unsafe fn with_layout(
     let text = match unsafe { read_name(layout, &mut buffer) } {
         Ok(layout) => core::str::from_utf8(layout).map_err(not_text),
         Err(error) if error.errno() == libc::ENAMETOOLONG => Err(Error::layout_too_long()),
+        Err(error) if error.errno() == libc::EFAULT => Err(Error::bad_pointer(
+            "open",
+            "the layout is an invalid pointer",
+        )),
         Err(error) => Err(error),
     };
     match text {
@@ -147,19 +158,28 @@ pub(super) fn expect_bytes(
 ) -> Result<(), Error> {
     if bytes.is_null() && len != 0 || len > isize::MAX as usize {
         let error = object.error(ErrorKind::BadPointer).during(action);
-        return Err(error.with(What::Buffer, 0, 0));
+        return Err(error.with(What::Buffer, len as u64, 0));
     }
     Ok(())
 }
 
-/// Returns the size of an array of the caller's in bytes.
-pub(super) fn array_size<T>(object: &Object, action: Action, count: usize) -> Result<usize, Error> {
+/// Checks a pointer to an array of the caller's, as far as that can be done at no cost.
+pub(super) fn expect_array<T>(
+    object: &Object,
+    action: Action,
+    array: *const T,
+    count: usize,
+) -> Result<(), Error> {
     let size = count.checked_mul(size_of::<T>());
-    size.filter(|&size| size <= isize::MAX as usize)
-        .ok_or_else(|| {
-            let error = object.error(ErrorKind::InvalidArgument).during(action);
-            error.with(What::TooMany, count as u64, 0)
-        })
+    if size.is_none_or(|size| size > isize::MAX as usize) {
+        let error = object.error(ErrorKind::InvalidArgument).during(action);
+        return Err(error.with(What::TooMany, count as u64, 0));
+    }
+    if array.is_null() && count != 0 {
+        let error = object.error(ErrorKind::BadPointer).during(action);
+        return Err(error.with(What::Array, count as u64, 0));
+    }
+    Ok(())
 }
 
 /// A message of the caller's. One that is longer than PTRDIFF_MAX is longer than any capacity, too.

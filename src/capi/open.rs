@@ -131,8 +131,8 @@ pub extern "C" fn shm_open_private(size: usize, flags: c_int) -> c_int {
 /// id: as an open function returned it, in this process or in another.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EPERM the user of this
-/// process is neither the owner, the creator nor root.
+/// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+/// destroyed before gives EINVAL); EPERM the user of this process is neither the owner, the creator nor root.
 /// Threads: any, also in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub extern "C" fn shm_remove(id: c_int) -> c_int {
@@ -147,9 +147,9 @@ pub extern "C" fn shm_remove(id: c_int) -> c_int {
 /// mode: as chmod(2) has it, 0 to 0777: 4 reads, 2 writes.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment was removed and
-/// destroyed; EPERM the user of this process is neither the owner, the creator nor root; EACCES only before
-/// Linux 4.17, the mode does not let this process read.
+/// Errors: EINVAL mode is larger than 0777, or no segment has this id; EIDRM the segment is removed and destroyed
+/// during the call (one that was destroyed before gives EINVAL); EPERM the user of this process is neither the owner,
+/// the creator nor root; EACCES only before Linux 4.17, the mode does not let this process read.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -168,9 +168,10 @@ pub extern "C" fn shm_set_mode(id: c_int, mode: c_uint) -> c_int {
 /// gid: the new group id; SHMKEY_ANY_OWNER, or -1, leaves it unchanged.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM
-/// the segment was removed and destroyed; EPERM the user of this process is neither the owner, the creator nor
-/// root; EACCES only before Linux 4.17, the mode does not let this process read.
+/// Errors: EINVAL no segment has this id, or this user namespace does not know the user or the group; EIDRM the segment
+/// is removed and destroyed during the call (one that was destroyed before gives EINVAL); EPERM the user of this
+/// process is neither the owner, the creator nor root; EACCES only before Linux 4.17, the mode does not let this
+/// process read.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

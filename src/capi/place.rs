@@ -85,7 +85,7 @@ pub(super) unsafe fn described(
         uid => place.owner(uid),
     };
     let Some(timeout) = timeout_of(given.timeout) else {
-        return Err(Error::timeout(given.timeout).opening(kind, place.site.name()));
+        return Err(Error::timeout("open", given.timeout).opening(kind, place.site.name()));
     };
     Ok(Place { timeout, ..place })
 }

@@ -54,10 +54,10 @@ pub unsafe extern "C" fn shm_semaphore_open(
 /// place has a name or a path. 0 opens one that exists.
 ///
 /// Returns: a handle, which shm_semaphore_close() closes; or NULL.
-/// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is
-/// not a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected
-/// owner is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment was
-/// removed and destroyed; EFAULT place is NULL; and, with a path, those of shm_open_key().
+/// Errors: those of shm_semaphore_open(); EINVAL the place names no segment or names one in two ways, its offset is not
+/// a multiple of 64, or the segment has no room for the object there, or flags has SHMKEY_CREATE and the expected owner
+/// is not the user of this process; EPERM the segment has another owner or creator; EIDRM the segment is removed and
+/// destroyed during the call; EFAULT place is NULL; and, with a path, those of shm_open_key().
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

@@ -47,8 +47,9 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 ///
 /// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one; it comes before an object whose
-/// peers are gone, which the next call finds. A signal handler ends the wait if one of the handles allows that, as by
-/// shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
+/// peers are gone, which the next call finds. A call with SHMKEY_NO_WAIT is not a wait, and leaves it kept. A signal
+/// handler ends the wait if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was
+/// installed without SA_RESTART.
 ///
 /// A thread's search begins with the object after the one that its last call returned, so an object that is always
 /// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
@@ -82,12 +83,7 @@ pub unsafe extern "C" fn shm_wait_any(
                 "the address of the objects is NULL",
             ));
         }
-        let timeout = timeout_of(timeout).ok_or_else(|| {
-            Error::invalid(
-                call,
-                "the timeout is negative; SHMKEY_FOREVER, which is -1, waits without limit",
-            )
-        })?;
+        let timeout = timeout_of(timeout).ok_or_else(|| Error::timeout(call, timeout))?;
         // SAFETY: the caller hands over `count` structures.
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];

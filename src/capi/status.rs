@@ -54,8 +54,9 @@ pub struct shm_status {
 /// status: where to store it; untouched on failure.
 ///
 /// Returns: 0; or -1.
-/// Errors: EINVAL no segment has this id; EIDRM the segment was removed and destroyed; EACCES its mode does not
-/// let this process read; EFAULT status does not point to memory that this process can write.
+/// Errors: EINVAL no segment has this id; EIDRM the segment is removed and destroyed during the call (one that was
+/// destroyed before gives EINVAL); EACCES its mode does not let this process read; EFAULT status does not point to
+/// memory that this process can write.
 /// Threads: any; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

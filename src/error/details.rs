@@ -104,7 +104,7 @@ pub(super) enum Reason {
     /// Another user was to own what this process creates.
     OwnerIsAnother,
     /// A mode has more than the permission bits.
-    ModeTooLarge,
+    ModeTooLarge(u32),
     /// No segment has the id 0.
     IdZero,
     ProjectId(c_int),

@@ -75,6 +75,7 @@ fn facts(failure: &Failure, names: &'static Names, f: &mut fmt::Formatter<'_>) -
         | What::NotSubscribed
         | What::Dropped
         | What::Buffer
+        | What::Array
         | What::TooMany
         | What::Timeout
         | What::Reserved
@@ -115,7 +116,11 @@ fn kind_facts(failure: &Failure, names: &'static Names, f: &mut fmt::Formatter<'
 fn argument_facts(failure: &Failure, names: &Names, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let number = failure.number;
     match failure.what {
-        What::Buffer => f.write_str("the buffer is NULL, or its size exceeds PTRDIFF_MAX"),
+        What::Buffer if number > isize::MAX as u64 => {
+            write!(f, "the size of the buffer, {number}, exceeds PTRDIFF_MAX")
+        }
+        What::Buffer => write!(f, "the buffer is NULL, and its size is {number}"),
+        What::Array => write!(f, "the array is NULL, and its count is {number}"),
         What::TooMany => write!(f, "{number} structures do not fit into memory"),
         What::Timeout => write_timeout(f, number as i64),
         What::Reserved => {

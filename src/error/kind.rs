@@ -17,7 +17,7 @@ pub enum ErrorKind {
     KeyNotFound,
     /// `EINVAL`: there is no segment with this id, or none is attached at this address.
     NoSuchSegment,
-    /// `EIDRM`: the segment that had this id has been removed and destroyed.
+    /// `EIDRM`: the segment was removed and destroyed during the call; later calls fail with `NoSuchSegment`.
     Removed,
     /// `EEXIST`: the segment exists, and the call asked for a new one.
     AlreadyExists,

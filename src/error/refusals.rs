@@ -66,9 +66,8 @@ impl Error {
     }
 
     /// Refuses a timeout of C.
-    pub(crate) fn timeout(timeout: i64) -> Error {
-        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open")
-            .because(Reason::Timeout(timeout))
+    pub(crate) fn timeout(call: &'static str, timeout: i64) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Timeout(timeout))
     }
 
     pub(crate) fn out_of_range(
@@ -89,8 +88,9 @@ impl Error {
     }
 
     /// Refuses a mode with more than the permission bits.
-    pub(crate) fn mode_too_large() -> Error {
-        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "mode").because(Reason::ModeTooLarge)
+    pub(crate) fn mode_too_large(mode: u32) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "mode")
+            .because(Reason::ModeTooLarge(mode))
     }
 
     /// Refuses a mode with which the creator of an object could not use it.

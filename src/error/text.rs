@@ -184,12 +184,10 @@ fn write_named(f: &mut fmt::Formatter<'_>, reason: &Reason, names: &Names) -> fm
             "this process runs as another user than the owner that is expected, and what it \
              creates would be its own; open the object without {create}"
         ),
-        Reason::ModeTooLarge => {
-            write!(
-                f,
-                "a mode is an octal number of nine bits, 0 to {largest_mode}"
-            )
-        }
+        Reason::ModeTooLarge(mode) => write!(
+            f,
+            "the decimal number {mode} is {mode:o} in octal; a mode is an octal number of nine bits, 0 to {largest_mode}"
+        ),
         _ => write!(f, "there is no segment with the id 0{id_0}"),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum What {
     NotSubscribed,
     /// Nothing: the publisher no longer waits for this subscriber.
     Dropped,
-    /// Nothing: the pointer to a buffer is NULL, or its size exceeds PTRDIFF_MAX.
+    /// `number`: the size of a buffer, to which the pointer is NULL, or which exceeds PTRDIFF_MAX.
     Buffer,
     /// `number`: the number of structures.
     TooMany,
@@ -60,10 +60,12 @@ pub(crate) enum What {
     Next,
     /// Nothing: a condition variable was not notified.
     NotNotified,
+    /// `number`: the count that was given for an array, to which the pointer is NULL.
+    Array,
 }
 
 impl What {
-    pub const ALL: [What; 28] = [
+    pub const ALL: [What; 29] = [
         What::Nothing,
         What::Held,
         What::Sending,
@@ -92,5 +94,6 @@ impl What {
         What::Readers,
         What::Next,
         What::NotNotified,
+        What::Array,
     ];
 }

@@ -77,7 +77,7 @@ impl Object {
     pub fn open(place: &Place, spec: &Spec, init: impl Fn(&Object)) -> Result<Object, Error> {
         Object::find_or_make(place, spec, init).map_err(|error| {
             let error = error.opening(spec.kind, place.site.name());
-            if place.create && place.read_only {
+            if place.read_only {
                 error.not_created_read_only()
             } else {
                 error

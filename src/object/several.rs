@@ -247,7 +247,7 @@ pub(crate) fn check(count: usize) -> Result<(), Error> {
     if (1..=MOST).contains(&count) {
         return Ok(());
     }
-    let why = "wait_any waits for 1 to 128 objects";
+    let why = "one call waits for 1 to 128 objects";
     Err(Error::invalid("wait for several objects", why))
 }
 

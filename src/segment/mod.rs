@@ -121,7 +121,7 @@ impl SegmentOptions {
     #[inline]
     pub fn open(&self, key: Key) -> Result<Segment, Error> {
         if self.mode > 0o777 {
-            return Err(Error::mode_too_large());
+            return Err(Error::mode_too_large(self.mode));
         }
         let creates = self.create || self.exclusive || key.is_private();
         if creates && self.mode & 0o600 == 0 {
@@ -303,7 +303,7 @@ impl Segment {
     /// (`EIDRM`). Before Linux 4.17 also `EACCES` without read permission.
     pub fn set_mode(&self, mode: u32) -> Result<(), Error> {
         if mode > 0o777 {
-            return Err(Error::mode_too_large());
+            return Err(Error::mode_too_large(mode));
         }
         self.change(|permissions| permissions.mode = mode as _)
     }

@@ -37,8 +37,9 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, (size_t) 1 << 62, NULL, MAKE), EINVAL, subject, "size");
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
+    REFUSES_NULL(shm_latest_open(name, 8, (const char *) 8, MAKE), EFAULT, subject, "the layout is an invalid pointer");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
-    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "the flags 02000 have");
+    REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "SHMKEY_EXCLUSIVE is a flag of a segment");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");
@@ -84,7 +85,7 @@ static void opening(void)
     place.offset = 2048;
     place.timeout = SHMKEY_FOREVER;
     REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, 0), ENOENT, "mutex (id ", "open: ENOENT: no object is there");
-    REFUSES_NULL(shm_latest_open_at(&place, 8, NULL, SHMKEY_READ_ONLY), ENOENT, "latest value (id ", "SHMKEY_CREATE");
+    REFUSES_NULL(shm_latest_open_at(&place, 8, NULL, SHMKEY_READ_ONLY), ENOENT, "latest value (id ", "without SHMKEY_READ_ONLY");
     REFUSES_NULL(shm_ring_open_at(&place, 0, 0, MAKE), ENOENT, "ring (id ", "the capacity 0 opens one that exists");
     place.offset = 4096 - 64;
     REFUSES_NULL(shm_mutex_open_at(&place, 8, NULL, MAKE), EINVAL, "mutex: ", "do not fit into the segment");
@@ -111,6 +112,7 @@ static void names(void)
     LACKS("IPC_EXCL");
     REFUSES(shm_open_name(name, 64, 0115 << 21), EINVAL, "shmget: ", "the flags 01150000000 have no meaning here");
     REFUSES(shm_open_name(name, 64, SHMKEY_CREATE), EINVAL, "shmget: ", "as in SHMKEY_CREATE | 0600");
+    REFUSES(shm_set_mode(id, 600), EINVAL, "mode: ", "the decimal number 600 is 1130 in octal; a mode is an octal number");
     REFUSES(shm_set_mode(id, 01000), EINVAL, "mode: ", "0 to 0777");
     LACKS("0o");
     REFUSES_NULL(shm_attach(-1, 0), EINVAL, "shmat(id -1): ", "the id -1 is what a failed open function returns");
@@ -176,13 +178,13 @@ static void arguments(void)
     REFUSES(shm_semaphore_wait(semaphore, -3), EINVAL, "semaphore (id ", "wait: EINVAL: the timeout is -3");
     REFUSES(shm_ring_send(ring, NULL, 8, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_send(ring, bytes, 8, -2), EINVAL, "ring (id ", "send: EINVAL: the timeout is -2");
-    REFUSES(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
+    REFUSES(shm_ring_send_batch(ring, NULL, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the array is NULL");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, 1, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_reserve(ring, 8, &slot, -2), EINVAL, "ring (id ", "reserve: EINVAL: the timeout is -2");
     REFUSES(shm_ring_recv(ring, NULL, 8, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
     REFUSES(shm_ring_recv(ring, bytes, 8, -2), EINVAL, "ring (id ", "receive: EINVAL: the timeout is -2");
-    REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the buffer is NULL");
+    REFUSES(shm_ring_recv_batch(ring, bytes, 8, NULL, 2, 0), EFAULT, "ring (id ", "receive: EFAULT: the array is NULL, and its count is 2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, 2, -2), EINVAL, "ring (id ", "the timeout is -2");
     REFUSES(shm_ring_recv_batch(ring, bytes, 8, lengths, (size_t) -1, 0), EINVAL, "ring (id ", "structures do not fit into memory");
     REFUSES(shm_ring_peek(ring, &message, -2), EINVAL, "ring (id ", "receive in place: EINVAL: the timeout is -2");
@@ -194,6 +196,8 @@ static void arguments(void)
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     waitables[1] = (struct shm_waitable) {0};
     REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
+    REFUSES(shm_wait_any(waitables, 1, -2), EINVAL, "shm_wait_any: ", "the timeout is -2");
+    REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects");
     REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
     REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
