@@ -133,29 +133,32 @@ fn the_status_of_a_new_segment_names_its_creator() {
 
 #[test]
 fn the_status_follows_attaching_and_removal() {
-    let segment = private_segment(5000);
-    let memory = segment.attach().unwrap();
-    let twice = segment.attach_read_only().unwrap();
-    let attached = segment.status().unwrap();
-    assert_eq!(
-        (attached.nattch, attached.lpid),
-        (2, std::process::id() as i32)
-    );
-    assert!(attached.attached_at.is_some());
-    drop(twice);
-    segment.remove().unwrap();
-    segment.remove().unwrap();
-    let removed = segment.status().unwrap();
-    assert!(removed.removed && removed.key.is_private() && removed.detached_at.is_some());
-    assert_eq!(removed.nattch, 1);
-    let nothing = std::ptr::null_mut();
-    // SAFETY: this command uses no buffer.
-    let locked = unsafe { backend::control(segment.id(), libc::SHM_LOCK, nothing) };
-    if locked.is_ok() {
-        assert!(segment.status().unwrap().locked);
-    }
-    memory.detach().unwrap();
-    fails(segment.status(), NoSuchSegment);
+    // In a process of its own: children that other tests start have its attachments for a moment.
+    in_child(|| {
+        let segment = private_segment(5000);
+        let memory = segment.attach().unwrap();
+        let twice = segment.attach_read_only().unwrap();
+        let attached = segment.status().unwrap();
+        assert_eq!(
+            (attached.nattch, attached.lpid),
+            (2, std::process::id() as i32)
+        );
+        assert!(attached.attached_at.is_some());
+        drop(twice);
+        segment.remove().unwrap();
+        segment.remove().unwrap();
+        let removed = segment.status().unwrap();
+        assert!(removed.removed && removed.key.is_private() && removed.detached_at.is_some());
+        assert_eq!(removed.nattch, 1);
+        let nothing = std::ptr::null_mut();
+        // SAFETY: this command uses no buffer.
+        let locked = unsafe { backend::control(segment.id(), libc::SHM_LOCK, nothing) };
+        if locked.is_ok() {
+            assert!(segment.status().unwrap().locked);
+        }
+        memory.detach().unwrap();
+        fails(segment.status(), NoSuchSegment);
+    });
 }
 
 #[test]
