@@ -1,6 +1,7 @@
 //! Ending a wait before its event, for Rust: [`Canceller`], and the methods that every handle has.
 
 use crate::{
+    Error, ErrorKind,
     memory::{OutOfMemory, Shared},
     sync::Interrupt,
 };
@@ -36,6 +37,22 @@ pub(crate) fn of_end(
         Some(handles) => Ok(handles.clone()),
         None => Shared::new(Interrupt::default()),
     }
+}
+
+/// Returns the result of a batch of which this many messages were passed, and which an error has ended: the error, if it
+/// was the first message; otherwise the next call returns it, and so a cancellation is kept.
+pub(crate) fn end_of_batch(
+    passed: usize,
+    error: Error,
+    interrupt: &Interrupt,
+) -> Result<usize, Error> {
+    if passed == 0 {
+        return Err(error);
+    }
+    if error.kind() == ErrorKind::Cancelled {
+        interrupt.keep();
+    }
+    Ok(passed)
 }
 
 /// Ends the waits of a handle, from another thread or a signal handler. Each handle has a method `canceller` that

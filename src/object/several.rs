@@ -218,8 +218,8 @@ impl At<'_> {
 /// [`Receiver::fd`]; each takes three descriptors of the process).
 ///
 /// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the
-/// object. It comes before an object whose peers are gone, which the next call finds. A signal handler ends it if one of the handles allows that ([`Receiver::set_interruptible`]) and the handler
-/// was installed without `SA_RESTART`.
+/// object. It comes before an object whose peers are gone, which the next call finds. A signal handler ends it if one of
+/// the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed without `SA_RESTART`.
 ///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)
@@ -285,8 +285,9 @@ pub(crate) fn wait_at_any(
     match found {
         Some(index) => {
             // The next call still finds that the peers are gone, but a cancellation would wait for ever.
-            let is_deserted = objects[index].as_mut().is_some_and(At::is_deserted);
-            if is_deserted && !matches!(deadline, Deadline::Now) {
+            if !matches!(deadline, Deadline::Now)
+                && objects[index].as_mut().is_some_and(At::is_deserted)
+            {
                 expect_not_cancelled(objects)?;
             }
             NEXT.set(index + 1);

@@ -182,13 +182,8 @@ impl RawBroadcast {
         }
         end.commit(self.view());
         match failed {
-            Some(error) if published == 0 => Err(error),
-            // The next call returns it.
-            Some(error) if error.kind() == ErrorKind::Cancelled => {
-                interrupt.keep();
-                Ok(published)
-            }
-            _ => Ok(published),
+            Some(error) => interrupt::end_of_batch(published, error, interrupt),
+            None => Ok(published),
         }
     }
 

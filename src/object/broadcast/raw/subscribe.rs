@@ -330,14 +330,8 @@ impl RawBroadcast {
                     rest = rest.behind(len);
                     deadline = Deadline::Now;
                 }
-                Err(error) if received == 0 => return Err(error),
-                // There is no other message, or it does not fit. If it is another error, the next call returns it.
-                Err(error) => {
-                    if error.kind() == ErrorKind::Cancelled {
-                        end.interrupt.keep();
-                    }
-                    break;
-                }
+                // Usually, there is no other message, or it does not fit.
+                Err(error) => return interrupt::end_of_batch(received, error, &end.interrupt),
             }
         }
         Ok(received)

@@ -295,14 +295,8 @@ impl RawRing {
                     received += 1;
                     rest = rest.behind(len);
                 }
-                Err(error) if received == 0 => return Err(error),
-                // There are no more, or no more that fit. The next call returns any other error.
-                Err(error) => {
-                    if error.kind() == ErrorKind::Cancelled {
-                        end.interrupt.keep();
-                    }
-                    return Ok(received);
-                }
+                // Usually, there are no more, or no more that fit.
+                Err(error) => return interrupt::end_of_batch(received, error, &end.interrupt),
             }
         }
     }

@@ -358,13 +358,8 @@ impl RawRing {
         tail.commit(view);
         self.unlock(end);
         match failed {
-            Some(error) if sent == 0 => Err(error),
-            // The next call returns it.
-            Some(error) if error.kind() == ErrorKind::Cancelled => {
-                end.interrupt.keep();
-                Ok(sent)
-            }
-            _ => Ok(sent),
+            Some(error) => interrupt::end_of_batch(sent, error, &end.interrupt),
+            None => Ok(sent),
         }
     }
 
