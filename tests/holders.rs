@@ -16,7 +16,9 @@ use std::{
 
 mod support;
 
-use support::{AGES, Environment, Helper, NOW, do_task, fails, say, status_of, wait_for_line};
+use support::{
+    AGES, Environment, Helper, NOW, do_task, fails, install_filter, say, status_of, wait_for_line,
+};
 
 /// How a helper is started: by a program with arguments, or directly.
 const NAMESPACE: &[&str] = &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -297,20 +299,7 @@ fn answer_madvise(answer: Madvise) {
     if matches!(answer, Madvise::AcceptsAnything) {
         filter[3] = equals(libc::MADV_DONTNEED as u32, 1, 0); // the allocator's
     }
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the program is complete, and the kernel copies it. It concerns this thread, and those
-    // that it starts.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let mode = libc::SECCOMP_MODE_FILTER;
-        assert_eq!(
-            libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program),
-            0
-        );
-    }
+    install_filter(&mut filter);
 }
 
 /// How a child is made.

@@ -16,7 +16,7 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{AGES, Environment, NOW, SOON, fails, in_child, status_of_child};
+use support::{AGES, Environment, NOW, SOON, fails, in_child, refuse_futex_waitv, status_of_child};
 
 /// What ends the waits of a handle before their events.
 #[derive(Clone, Copy, PartialEq)]
@@ -671,48 +671,11 @@ fn a_child_has_a_cancellation_of_its_own() {
     fails(waiting.wait(), ErrorKind::Cancelled);
 }
 
-/// From now on, a seccomp filter answers `futex_waitv(2)` with this error in this process.
-fn forbid_futex_waitv(errno: i32) {
-    const FUTEX_WAITV: u32 = 449;
-    let one = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let mut filter = [
-        one(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        one(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            FUTEX_WAITV,
-        ),
-        one(
-            libc::BPF_RET | libc::BPF_K,
-            0,
-            0,
-            libc::SECCOMP_RET_ERRNO | errno as u32,
-        ),
-        one(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the kernel reads the program, which outlives both calls.
-    let installed = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
-    };
-    assert!(installed);
-}
-
 #[test]
 fn a_kernel_or_a_filter_without_futex_waitv_does_not_keep_a_wait_from_ending() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         in_child(|| {
-            forbid_futex_waitv(errno);
+            refuse_futex_waitv(errno);
             let test = Environment::new();
             for mut waiting in Waiting::all(&test, By::Cancelling) {
                 let once = AtomicBool::new(true);

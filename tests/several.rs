@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 use support::{
-    AGES, Environment, NOW, SOON, do_task, fails, in_child, say, says, status_of_child,
-    wait_for_line,
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, refuse_futex_waitv, say, says,
+    status_of_child, wait_for_line,
 };
 
 #[test]
@@ -102,33 +102,11 @@ fn one_of_every_kind_is_waited_for() {
     waits_for_every_kind();
 }
 
-/// A seccomp filter refuses `futex_waitv(2)` with an errno.
-fn without_futex_waitv(errno: i32) {
-    let code = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        // Loads the number of the system call; jumps if it is another; fails.
-        code(0x20, 0, 0, 0),
-        code(0x15, 0, 1, libc::SYS_futex_waitv as u32),
-        code(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        code(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the kernel copies the program, and this process ends soon.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program);
-        assert_eq!(set, 0);
-    }
-}
-
 #[test]
 fn objects_are_polled_where_the_kernel_cannot_sleep_on_several_words() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         in_child(|| {
-            without_futex_waitv(errno);
+            refuse_futex_waitv(errno);
             waits_for_every_kind();
         });
     }
@@ -217,7 +195,7 @@ fn a_cancellation_comes_before_the_end_of_the_peers() {
 fn a_cancellation_ends_the_wait_where_the_kernel_cannot_sleep_on_several_words() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         in_child(|| {
-            without_futex_waitv(errno);
+            refuse_futex_waitv(errno);
             is_cancelled_by_every_kind();
         });
     }
@@ -268,7 +246,7 @@ fn signals_end_the_wait_if_one_handle_allows_it() {
     for polls in [false, true] {
         in_child(|| {
             if polls {
-                without_futex_waitv(libc::ENOSYS);
+                refuse_futex_waitv(libc::ENOSYS);
             }
             fails(wait_among_signals(true), Interrupted);
             assert_eq!(wait_among_signals(false).unwrap(), 0);
@@ -283,7 +261,7 @@ fn the_death_of_a_peer_ends_the_wait() {
         let mut helper = test.helper("send and wait").expecting("ready");
         let status = status_of_child(|| {
             if polls {
-                without_futex_waitv(libc::ENOSYS);
+                refuse_futex_waitv(libc::ENOSYS);
             }
             let other = Semaphore::open(test.name().to_owned() + " 2", 0).unwrap();
             other.remove().unwrap();

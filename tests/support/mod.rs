@@ -10,6 +10,7 @@ pub mod backend;
 mod cpp;
 mod environment;
 pub mod examples;
+mod filter;
 mod helpers;
 pub mod hosts;
 pub mod needs;
@@ -21,6 +22,7 @@ mod values;
 
 pub use cpp::{CLANGXX, Cpp, GXX};
 pub use environment::{Environment, Keys, directory, watch};
+pub use filter::{install_filter, refuse_futex_waitv};
 pub use helpers::{
     Helper, do_task, fork_child, helper_task, in_child, say, status_of, status_of_child,
     wait_for_line,

@@ -3,7 +3,7 @@
 use crate::{
     namespace::*,
     needs,
-    support::{fork_child, status_of},
+    support::{fork_child, install_filter, status_of},
 };
 
 tasks! {
@@ -37,15 +37,7 @@ fn refuse_locks() {
         jf,
         k,
     });
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the kernel reads the program.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const filter), 0);
-    }
+    install_filter(&mut program);
 }
 
 fn a_kernel_without_locks_of_open_files_is_an_error() {

@@ -1,6 +1,6 @@
 //! The choice of the backend, also under seccomp filters that forbid System V shared memory.
 
-use crate::namespace::*;
+use crate::{namespace::*, support::install_filter};
 use shmkey_core::{
     backend::{self, Backend},
     sys::{Probe, probe_in_child},
@@ -43,15 +43,7 @@ fn forbid(action: u32) {
         libc::SECCOMP_RET_ALLOW,
     ));
     program.push(statement(libc::BPF_RET | libc::BPF_K, action));
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the kernel reads the program.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const filter), 0);
-    }
+    install_filter(&mut program);
 }
 
 static CHILDREN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
