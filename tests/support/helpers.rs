@@ -105,8 +105,15 @@ pub fn do_task(tasks: &[Task]) {
     if let Some((task, name)) = helper_task() {
         let found = tasks.iter().find(|(known, _)| *known == task);
         let (_, act) = found.unwrap_or_else(|| panic!("no task is called {task}"));
+        end_in_time();
         act(&name);
     }
+}
+
+/// Has this process end if it has not ended after ten minutes, so that a test does not wait for it for ever.
+fn end_in_time() {
+    // SAFETY: the signal ends the process.
+    unsafe { libc::alarm(600) };
 }
 
 /// Has a child made by `fork` do something. Fails if the child panics.
@@ -132,6 +139,7 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
     // SAFETY: the child calls `act`, and ends without returning to the caller.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        end_in_time();
         let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             // Past the test harness, which would keep it in the child's memory.

@@ -116,21 +116,25 @@ fn words() -> &'static [AtomicU32; 1 << 16] {
 /// Takes the table's lock for a slot while a process reserves the space of a segment.
 fn take_lock_during_a_creation(words: &[AtomicU32], slot: u32) -> &AtomicU32 {
     let (lock, entries) = (&words[64 / 4], &words[ENTRIES_AT / 4..]);
-    loop {
+    let is_creating = || {
+        let mut states = entries[..64 * ENTRY / 4].iter().step_by(ENTRY / 4);
+        states.any(|state| state.load(Relaxed) == CREATING)
+    };
+    wait_until("a creation is under way", || {
+        // Without the lock at first: the creation needs it to begin.
         let free = lock.load(Relaxed) & !0xffff;
         // Acquire: pairs with the release of the process that had it.
-        if lock
-            .compare_exchange(free, free | (slot + 1), Acquire, Relaxed)
-            .is_err()
-        {
-            continue;
+        let take = || lock.compare_exchange(free, free | (slot + 1), Acquire, Relaxed);
+        if !is_creating() || take().is_err() {
+            return false;
         }
-        let mut states = entries[..64 * ENTRY / 4].iter().step_by(ENTRY / 4);
-        if states.any(|state| state.load(Relaxed) == CREATING) {
-            return lock;
+        let taken_in_time = is_creating();
+        if !taken_in_time {
+            lock.fetch_and(!0xffff, Release);
         }
-        lock.fetch_and(!0xffff, Release);
-    }
+        taken_in_time
+    });
+    lock
 }
 
 fn a_creation_that_cannot_be_completed_is_collected() {
