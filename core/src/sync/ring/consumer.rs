@@ -395,12 +395,12 @@ impl Consumer {
     /// Returns the next message, of any length, and perhaps only begun. Passes over gaps.
     fn look(&mut self, view: View) -> Result<Option<Span>, Damaged> {
         // There is a gap for each long message whose sender died. While this loop runs, other senders may add gaps and
-        // die, but not without end.
-        let most = 2 * (view.room() / PIECE + 2);
-        let mut gaps = most;
-        loop {
-            if view.drops && self.follow(view) {
-                gaps = most;
+        // die, or drop messages, but not without end.
+        let gaps = 2 * (view.room() / PIECE + 2);
+        let overtaken = if view.drops { OVERTAKEN as usize } else { 0 };
+        for _ in 0..=gaps + overtaken {
+            if view.drops {
+                self.follow(view);
             }
             // Acquire: as in `next`.
             let word = view.area.word(self.offset).load(Acquire);
@@ -419,22 +419,21 @@ impl Consumer {
                 self.sender = sender_cpu(word);
                 return Ok(Some(self.message(frame)));
             }
-            gaps = gaps.checked_sub(1).ok_or(Damaged)?;
             self.release_unread(view, self.message(frame));
         }
+        // Where messages are dropped, the caller looks at its deadline, and then here again.
+        if view.drops { Ok(None) } else { Err(Damaged) }
     }
 
-    /// Continues at `head` if the sender has moved it. Returns whether it has.
+    /// Continues at `head` if the sender has moved it.
     #[inline]
-    fn follow(&mut self, view: View) -> bool {
+    fn follow(&mut self, view: View) {
         // Acquire: makes visible what the sender did before.
         let pos = view.words.receiver.head.load(Acquire);
-        let moved = pos != self.pos;
-        if moved {
+        if pos != self.pos {
             self.pos = pos;
             self.offset = view.offset(pos);
         }
-        moved
     }
 
     /// Returns whether the sender has moved `head`; then the bytes that were read are arbitrary.
@@ -730,6 +729,10 @@ impl Consumer {
             if copied == buffer.len() {
                 return Ok(true);
             }
+            // A hostile process can announce bytes and withdraw them without end.
+            if new == 0 && deadline.is_over() {
+                return Err(RingError::TimedOut);
+            }
             self.wait_for_more(view, message, copied, word, &mut sleep, &peers)?;
         }
     }
@@ -821,17 +824,35 @@ mod tests {
     use super::*;
     use crate::sync::ring::frame::processor;
 
-    /// Returns what the receiver finds in a ring of this memory.
-    fn look_in(memory: &mut [u64]) -> Result<Option<Span>, Damaged> {
+    fn view<'a>(words: &'a RingWords, memory: &'a mut [u64]) -> View<'a> {
         let room = memory.len() * WORD;
-        let words = RingWords::default();
-        let view = View {
-            words: &words,
-            // SAFETY: the memory lives as long as the area, has this length, and is aligned.
+        View {
+            words,
+            // SAFETY: the memory is borrowed as long as the area lives, has this length, and is aligned.
             area: unsafe { Area::new(memory.as_mut_ptr().cast(), room) },
             capacity: room - 4 * LINE,
             drops: false,
-        };
+        }
+    }
+
+    /// The word of an empty ring is that of no known message, whatever the lengths.
+    #[test]
+    fn an_empty_ring_has_no_short_message() {
+        let (words, mut memory) = (RingWords::default(), [0; 1024]);
+        let view = view(&words, &mut memory);
+        let mut head = Consumer::find(view);
+        let mut buffer = [7; 64];
+        assert!(head.receive_short(view, (&mut buffer).into()).is_none());
+        let batch = head.receive_short_batch(view, (&mut buffer).into(), 2, |_, _| panic!());
+        assert_eq!((batch, head.position()), (0, 0));
+        assert!(head.next(view).is_none());
+        assert_eq!(buffer, [7; 64]);
+    }
+
+    /// Returns what the receiver finds in a ring of this memory.
+    fn look_in(memory: &mut [u64]) -> Result<Option<Span>, Damaged> {
+        let words = RingWords::default();
+        let view = view(&words, memory);
         let mut head = Consumer::find(view);
         let next = head.next(view);
         let found = head.look(view);

@@ -657,6 +657,7 @@ impl Producer {
         if self.dirty && self.pending.is_none() {
             self.expect_uncommitted(view);
         }
+        let mut has_waited = false;
         loop {
             match self.look_for_room(view, size) {
                 Ok(Ok(())) => return Ok(()),
@@ -665,10 +666,13 @@ impl Producer {
                     self.commit(view);
                     return Err(damaged.into());
                 }
+                // A hostile process can give room and take it back without end.
+                Ok(Err(_)) if has_waited && deadline.is_over() => return Err(RingError::TimedOut),
                 Ok(Err(full)) => {
                     // The receiver may have to release these messages to make room.
                     self.commit(view);
                     self.wait_for_room(view, full.end, deadline, &peers)?;
+                    has_waited = true;
                 }
             }
         }
