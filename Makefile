@@ -56,7 +56,7 @@ all:
 	$(CARGO) build --release $(CARGOFLAGS)
 	$(CARGO) rustc --release $(CARGOFLAGS) --target-dir "$$RELINKED" \
 	    -p shmkey --features capi --lib --crate-type cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
-	"$$SHMKEY" generate "$$GENERATED"
+	"$$SHMKEY" packaging-files "$$GENERATED"
 	cp "$$BUILT/libshmkey.a" "$$BUILT/libshmkey_dropin.so" "$$BUILT/libshmkey_dropin.a" "$$SHARED/"
 	$(STRIP) --strip-debug "$$SHARED/libshmkey.a"
 	$(AR) t "$$SHARED/libshmkey_dropin.a" | grep -v '^shmkey_dropin' | xargs $(AR) d "$$SHARED/libshmkey_dropin.a"

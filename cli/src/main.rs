@@ -139,8 +139,9 @@ enum Command {
     /// The key of a removed segment is free at once. Its memory is freed when the last process detaches it.
     Remove(remove::Options),
     /// Write the manual pages and the completions into a folder, for packaging
-    #[command(hide = true)]
-    Generate(manual::Options),
+    // Under a name that clap does not suggest for a mistyped command.
+    #[command(hide = true, name = "packaging-files")]
+    PackagingFiles(manual::Options),
 }
 
 fn main() -> ExitCode {
@@ -175,7 +176,7 @@ fn main() -> ExitCode {
         Some(Command::Map(options)) => map::run(&options),
         Some(Command::Remove(options)) => remove::run(&options),
         Some(Command::Trace(options)) => return trace::run(&options),
-        Some(Command::Generate(options)) => manual::run(&options),
+        Some(Command::PackagingFiles(options)) => manual::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -121,6 +121,8 @@ pub(super) enum Reason {
         kind: Kind,
         most: usize,
     },
+    /// A size in bytes.
+    TooLarge(usize),
     /// The index of a `struct shm_waitable`, and what is wrong with it.
     Element {
         index: usize,

@@ -61,6 +61,11 @@ impl Error {
             .because(Reason::Capacity { kind, most })
     }
 
+    /// Refuses a size that overflows with what the library adds to it.
+    pub(crate) fn too_large(size: usize) -> Error {
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::TooLarge(size))
+    }
+
     pub(crate) fn first_count(count: u32) -> Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }

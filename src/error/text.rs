@@ -127,6 +127,9 @@ impl Explanation<'_> {
                 "the capacity of a {} is 64 to {most} bytes, or 0 for one that exists",
                 kind.name()
             ),
+            Reason::TooLarge(size) => {
+                write!(f, "a size of {size} bytes is too large for a segment")
+            }
             Reason::Element { index, why } => write!(f, "the element {index} of the objects {why}"),
             Reason::FirstCount(count) => write!(
                 f,

@@ -139,10 +139,7 @@ impl RawLatest {
     pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
             algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
-        let too_large = || {
-            Error::invalid("open", "the value is too large")
-                .opening(Kind::Latest, place.site.name())
-        };
+        let too_large = || Error::too_large(size).opening(Kind::Latest, place.site.name());
         let spec = Spec {
             kind: Kind::Latest,
             size: payload.ok_or_else(too_large)?,

@@ -397,7 +397,7 @@ fn attach(
     deadline: Deadline,
 ) -> Result<(Memory, usize), Error> {
     let (Some(total), Some(size)) = (spec.total(), spec.segment_size()) else {
-        return Err(Error::invalid("open", "the object is too large"));
+        return Err(Error::too_large(spec.size));
     };
     loop {
         let create = || {

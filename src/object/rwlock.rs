@@ -87,10 +87,7 @@ impl RawRwLock {
     /// Opens a lock around `size` bytes. The process that creates it calls `first` to write them; before that, they are
     /// 0.
     pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawRwLock, Error> {
-        let too_large = || {
-            Error::invalid("open", "the value is too large")
-                .opening(Kind::RwLock, place.site.name())
-        };
+        let too_large = || Error::too_large(size).opening(Kind::RwLock, place.site.name());
         let spec = Spec {
             kind: Kind::RwLock,
             size: VALUE.checked_add(size).ok_or_else(too_large)?,
