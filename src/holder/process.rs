@@ -63,7 +63,7 @@ impl Process {
         // SAFETY: WIPED is the address of a static or of a page that is never unmapped.
         let process = unsafe { &*page };
         // Relaxed, both: the numbers say nothing of other memory.
-        process.token.load(Relaxed) == number || process.plain.load(Relaxed) == number
+        process.plain.load(Relaxed) == number || process.token.load(Relaxed) == number
     }
 
     /// Returns the calling process.

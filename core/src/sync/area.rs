@@ -195,13 +195,21 @@ impl Area<'_> {
     pub fn clear_words<const APART: usize>(self, offset: usize, len: usize) {
         const { assert!(APART != 0 && APART.is_multiple_of(8)) }
         let (first, len) = self.range(offset & !7, len & !7);
-        let mut done = 0;
-        while done < len {
-            // SAFETY: all of these numbers are multiples of 8, so the word lies in the `len` bytes, which lie in the
-            // area, and is aligned. It is an atomic, as in `word`.
-            let word: &AtomicU64 = unsafe { &*first.add(done).cast() };
+        let clear = |at: usize| {
+            // SAFETY: `at` is less than `len`, and all of these numbers are multiples of 8, so the word lies in the `len`
+            // bytes, which lie in the area, and is aligned. It is an atomic, as in `word`.
+            let word: &AtomicU64 = unsafe { &*first.add(at).cast() };
             // Relaxed: the caller orders it.
             word.store(0, super::atomic::Ordering::Relaxed);
+        };
+        let mut done = 0;
+        // Four at a time, because a round of a loop takes longer than a store.
+        while len - done >= 4 * APART {
+            (0..4).for_each(|index| clear(done + index * APART));
+            done += 4 * APART;
+        }
+        while done < len {
+            clear(done);
             done += APART;
         }
     }
@@ -254,7 +262,8 @@ impl<'a> Area<'a> {
     #[inline(always)]
     pub fn stretch(self, offset: usize, len: usize) -> Option<Stretch<'a>> {
         let offset = offset & !7;
-        if offset >= self.len || len > self.len - offset - 8 {
+        // The area has at least one word.
+        if offset.saturating_add(len) > self.len - 8 {
             return None;
         }
         // SAFETY: the offset is less than the length, so the address is inside the area.
@@ -269,6 +278,12 @@ impl<'a> Area<'a> {
 
 #[cfg(not(loom))]
 impl<'a> Stretch<'a> {
+    /// Returns the number of bytes behind the word.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
     #[inline(always)]
     pub fn word(self) -> &'a AtomicU64 {
         // SAFETY: `stretch` has checked that the word lies in the area, and it is aligned; the rest as in `Area::word`.
@@ -359,6 +374,10 @@ pub struct Stretch<'a> {
 
 #[cfg(loom)]
 impl<'a> Stretch<'a> {
+    pub fn len(self) -> usize {
+        self.len
+    }
+
     pub fn word(self) -> &'a AtomicU64 {
         &self.area.0[self.offset / 8]
     }

@@ -33,7 +33,7 @@ const OVERTAKEN: u32 = 100;
 
 /// The largest distance in bytes between the last released message and the lines that the receiver clears: close enough
 /// that the lines are still in its cache, and far enough that the sender does not use them yet.
-const DISTANCE: usize = 2048;
+const DISTANCE: usize = 4096;
 
 /// What the receiver keeps in its own memory.
 pub struct Consumer {
@@ -121,7 +121,7 @@ impl Consumer {
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
         let pos = if is_possible { released } else { head };
         let step = lag(view.capacity) / 2;
-        // A quarter is cleared at a time, which is faster than line by line.
+        // Half of them are cleared at a time, which is faster than line by line.
         let farthest = step.min(DISTANCE) & !(LINE - 1);
         let mut head = Consumer {
             pos,
@@ -131,7 +131,7 @@ impl Consumer {
             freed: head,
             horizon: 0,
             farthest: farthest as u64,
-            distance: (farthest - ((farthest / 4) & !(LINE - 1))) as u64,
+            distance: (farthest - ((farthest / 2) & !(LINE - 1))) as u64,
             step: step as u64,
             waited: pos,
             pause: *STREAM.start(),
@@ -175,15 +175,18 @@ impl Consumer {
     /// its frame.
     #[inline(always)]
     fn copy_short(&mut self, view: View, offset: usize, buffer: Buffer) -> Option<(usize, usize)> {
+        let mut frame = view.area.stretch(offset, self.known.len)?;
         // Acquire: makes the frame's bytes visible.
-        let word = view.area.stretch(offset, 0)?.word().load(Acquire);
-        if !self.knows(word, view.capacity) {
-            return None;
+        let word = frame.word().load(Acquire);
+        if word != self.known.word {
+            if !self.learn(word, view.capacity) {
+                return None;
+            }
+            frame = view.area.stretch(offset, self.known.len)?;
         }
-        let Known { len, size, .. } = self.known;
-        let frame = view.area.stretch(offset, len)?;
+        let len = frame.len();
         frame.read(buffer.part(0, len)?);
-        Some((len, size))
+        Some((len, self.known.size))
     }
 
     /// Receives messages under the conditions of `receive_short`, one after the other in the buffer, and at most
@@ -416,7 +419,10 @@ impl Consumer {
                 if frame.len > view.capacity {
                     return Err(Damaged);
                 }
-                self.sender = sender_cpu(word);
+                // The next message may be as long.
+                if !self.learn(word, view.capacity) {
+                    self.sender = sender_cpu(word);
+                }
                 return Ok(Some(self.message(frame)));
             }
             self.release_unread(view, self.message(frame));
