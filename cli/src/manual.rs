@@ -1,5 +1,5 @@
-//! `shmkey packaging-files`: writes the manual pages and the completions, for packaging. Names, options and descriptions come
-//! from the command line parser; the other sections come from `cli/man`, which has a file for each page.
+//! `shmkey packaging-files`: writes the manual pages and the completions, for packaging. Names, options and descriptions
+//! come from the command line parser; the other sections come from `cli/man`, which has a file for each page.
 
 use crate::{
     Arguments, complete,
