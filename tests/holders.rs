@@ -17,7 +17,8 @@ use std::{
 mod support;
 
 use support::{
-    AGES, Environment, Helper, NOW, do_task, fails, install_filter, say, status_of, wait_for_line,
+    AGES, Environment, Helper, NOW, do_task, fails, install_filter, say, status_of,
+    status_of_child, wait_for_line, with_locks,
 };
 
 /// How a helper is started: by a program with arguments, or directly.
@@ -322,13 +323,13 @@ fn start_child(by: By, act: impl FnOnce() -> i32) -> libc::pid_t {
         (unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD | flags, 0, 0, 0, 0) })
             as libc::pid_t
     };
-    let child = match by {
+    let child = with_locks(|| match by {
         // SAFETY: the child tries objects and ends.
         By::Fork => unsafe { libc::fork() },
         By::Clone => clone(0),
         By::CloneIntoNamespace => clone(libc::CLONE_NEWPID),
         By::CloneWithId(id) => clone_with_id(id),
-    };
+    });
     if child == 0 {
         // The test's own end, to which a panic would lead, is a success.
         let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or(101);
@@ -725,4 +726,27 @@ fn take_turns(name: &str) {
 #[test]
 fn a_turn_wakes_few() {
     Environment::new().helper("take turns").expect("done");
+}
+
+/// A child has the locks of the tests' support as they are during the fork, and waits for ever for one that is taken.
+#[test]
+fn a_child_can_use_what_other_threads_use_during_the_fork() {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    drop(Environment::new());
+                }
+            });
+        }
+        for _ in 0..100 {
+            let status = status_of_child(|| {
+                drop(Environment::new());
+                0
+            });
+            assert_eq!(status, 0);
+        }
+        is_over.store(true, Relaxed);
+    });
 }

@@ -98,7 +98,7 @@ impl Environment {
             let directory = tempfile::Builder::new().tempdir_in(self::directory());
             let directory = directory.expect("a temporary directory can be made");
             let keys = Keys::in_directory(directory.path());
-            let mut in_use = lock(&IN_USE);
+            let mut in_use = self::in_use();
             let is_taken = |key: &Key| in_use.contains(key) || Segment::open(*key).is_ok();
             if keys.all().iter().any(is_taken) {
                 in_the_way.push(directory);
@@ -148,7 +148,7 @@ impl Environment {
 
     fn owns(&self, key: Key) {
         lock(&self.own).push(key);
-        lock(&IN_USE).push(key);
+        in_use().push(key);
     }
 
     /// Starts a copy of this test's program, which does a task with the object of this name.
@@ -181,7 +181,7 @@ impl Drop for Environment {
     fn drop(&mut self) {
         let own = lock(&self.own);
         own.iter().for_each(|key| remove(*key));
-        lock(&IN_USE).retain(|key| !own.contains(key));
+        in_use().retain(|key| !own.contains(key));
     }
 }
 
@@ -194,6 +194,10 @@ fn remove(key: Key) {
 /// The keys that are in use in this process.
 static IN_USE: Mutex<Vec<Key>> = Mutex::new(Vec::new());
 
+pub(super) fn in_use() -> MutexGuard<'static, Vec<Key>> {
+    lock(&IN_USE)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -201,7 +205,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Has the segment under this key removed if a signal ends this process early.
 pub fn watch(key: Key) {
     directory();
-    let mut in_use = lock(&IN_USE);
+    let mut in_use = self::in_use();
     if !in_use.contains(&key) {
         in_use.push(key);
     }
@@ -236,7 +240,7 @@ extern "C" fn remove_directory() {
 /// Ends all programs and removes what this process has made. It makes no environment from here on.
 fn clean_up(directory: &Path) {
     processes::kill_all();
-    let in_use = lock(&IN_USE);
+    let in_use = self::in_use();
     // Other threads of this process, and compilers that were started, continue for a short time.
     for _ in 0..50 {
         let _ = fs::remove_dir_all(directory);

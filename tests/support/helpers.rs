@@ -1,8 +1,9 @@
 //! Other processes that a test needs: the test's own program, started again with a task in its
 //! environment, and children made by `fork`.
 
+use super::{environment, processes};
 use std::{
-    env, io,
+    env,
     io::{BufRead, BufReader, Write},
     panic::{self, AssertUnwindSafe},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -134,16 +135,16 @@ pub fn status_of_child(act: impl FnOnce() -> i32) -> i32 {
 /// Makes a child by `fork`, and returns its process id. The child calls `act`, and ends with the status that it
 /// returns, or 101 after a panic.
 pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
-    // Otherwise, a child that needs it waits for ever if another thread is creating it during the fork.
-    super::directory();
     // SAFETY: the child calls `act`, and ends without returning to the caller.
-    let child = unsafe { libc::fork() };
+    let child = with_locks(|| unsafe { libc::fork() });
     if child == 0 {
         end_in_time();
         let status = panic::catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            // Past the test harness, which would keep it in the child's memory.
-            let _ = io::stderr().write_all(format!("in a child: {text}\n").as_bytes());
+            let text = format!("in a child: {text}\n");
+            // Past the test harness, which would keep it in the child's memory, and past the lock of `io::stderr`.
+            // SAFETY: the text has this length.
+            unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
             101
         });
         // SAFETY: ends this process, without the destructors that are the parent's.
@@ -152,6 +153,15 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
     // What the child has dropped is still this process's own.
     std::mem::forget(act);
     child
+}
+
+/// Calls `fork`, which makes a child, while this thread has all locks of this module. A child waits for ever for a lock
+/// that another thread of its parent has during the fork.
+pub fn with_locks(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
+    super::directory();
+    // In the order in which the end of this process takes them.
+    let _locks = (processes::running(), environment::in_use());
+    fork()
 }
 
 /// Waits for a child that ends by itself, and returns its status.

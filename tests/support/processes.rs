@@ -7,7 +7,7 @@ use std::{
     mem,
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -48,7 +48,7 @@ impl Process {
             });
         }
         // Held while the child starts, so that none starts unnoticed.
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self::running();
         let mut child = command
             .spawn()
             .map_err(|error| format!("{name} does not start: {error} ({command:?})"))?;
@@ -116,7 +116,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self::running();
         let _ = self.child.wait();
         running.retain(|&id| id != self.child.id());
     }
@@ -125,10 +125,14 @@ impl Drop for Process {
 /// The processes that run, by their ids.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
+pub(super) fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Kills all processes, and keeps others from being started. What they have created and cannot be
 /// found by a key goes with them.
 pub(super) fn kill_all() {
-    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = self::running();
     for &id in running.iter() {
         // SAFETY: the child is waited for under the lock only, so its id is still its own; that a
         // signal comes too late does no harm.
