@@ -45,7 +45,7 @@
 // A timeout of n microseconds, in nanoseconds.
 #define SHMKEY_MICROSECONDS(n) SHMKEY_NANOSECONDS_(INT64_C(1000) * (n))
 
-// The first value of a struct shm_place: no name, no path, no segment; a timeout of 5 seconds; any owner.
+// The initial value of a struct shm_place: no name, no path, no segment; a timeout of 5 seconds; any owner.
 #define SHMKEY_PLACE_INIT {NULL, NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
 // SHMKEY_PLACE_INIT with this name.
 #define SHMKEY_PLACE_NAME(name) {(name), NULL, 0, SHMKEY_SECONDS(5), SHMKEY_ANY_OWNER, 0, -1, {0}}
@@ -141,7 +141,7 @@ typedef struct shm_condvar shm_condvar;
 // The first handle that publishes is the publisher until it is closed or its process ends; then another can
 // publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
 // permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
-// the first 100 ms, and within 250 ms later.
+// the first 100 ms of its wait, and after that within 250 ms.
 //
 // A child made by fork(2) may use its parent's handle. It does not have its parent's role: while the parent is the
 // publisher, the child reads, and publishing fails with EBUSY.
@@ -152,9 +152,9 @@ typedef struct shm_latest shm_latest;
 //
 // A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
 // has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
-// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
-// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
-// lock.
+// 100 ms of its wait, and after that within 300 ms. Between PID namespaces, a lock is recovered when the owner's
+// process has ended: shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not
+// have its parent's lock.
 typedef struct shm_mutex shm_mutex;
 
 // Messages from one process to another, of any length up to the ring's capacity, in order and without loss.
@@ -184,10 +184,10 @@ typedef struct shm_ring shm_ring;
 // for reading or writing returns EOWNERDEAD, until a writer has repaired the bytes and called shm_rwlock_consistent().
 //
 // A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
-// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
-// and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
-// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
-// lock.
+// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms of
+// its wait, and after that within 300 ms. Between PID namespaces, a lock is recovered when the process of that thread
+// has ended: shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have
+// its parent's lock.
 typedef struct shm_rwlock shm_rwlock;
 
 // A counting semaphore: shm_semaphore_post() raises the count by one, shm_semaphore_wait() lowers it by one, and waits
@@ -339,7 +339,7 @@ extern "C" {
 SHMKEY_MUST_USE int shm_open_key(const char *path, int proj_id, size_t size, int flags);
 
 // Opens or creates the segment that belongs to a name. No file is needed: the library hashes the name to a key
-// from 1 to 2147483647, which is the same in every program. One of 2^31 pairs of names has the same key.
+// from 1 to 2147483647, which is the same in every program. About one pair of names in 2^31 has the same key.
 //
 // name: 1 to 4095 bytes of any value, and a NUL.
 // size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment
@@ -711,7 +711,7 @@ void shm_semaphore_close(struct shm_semaphore *semaphore);
 SHMKEY_MUST_USE struct shm_mutex *shm_mutex_open(const char *name, size_t size, const char *layout, int flags);
 
 // Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
-// bytes and size. Apart from that, it does the same as shm_mutex_open().
+// bytes plus size. Apart from that, it does the same as shm_mutex_open().
 //
 // place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 // the call only.
@@ -882,10 +882,10 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 // the mutex, as for shm_mutex_lock(); or -1.
 // Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
 // EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
-// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
-// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
-// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
-// condvar or mutex is NULL.
+// cancellation is kept). With the following errors, the thread does not have the mutex: EPERM it did not have it
+// before, and has not waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one
+// unlocked the mutex without shm_mutex_consistent(). With the following errors, the call has done nothing: EINVAL
+// timeout is less than -1; EFAULT condvar or mutex is NULL.
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
@@ -1499,11 +1499,11 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
 // that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 //
-// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
-// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
-// notices a death within 300 ms. A process of another network namespace cannot make the descriptor readable, and its
-// messages are noticed within 250 ms. The same holds for a descriptor for which there was no room, because 48 others
-// already wait for the object.
+// After a call has failed with EAGAIN, the next message costs its sender one system call, which makes the descriptor
+// readable; the messages after it cost none, until a call fails with EAGAIN again. The descriptor also becomes
+// readable 250 ms after each EAGAIN, so the receiver notices a death within 300 ms. A process of another network
+// namespace cannot make the descriptor readable, and its messages are noticed within 250 ms. The same holds for a
+// descriptor for which there was no room, because 48 others already wait for the object.
 //
 // ring: a handle that is open.
 //
@@ -1514,7 +1514,7 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
 // receiver, and its process is not known to be dead; EFAULT ring is NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
-// fork(2) does not use its parent's descriptor.
+// fork(2) must not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
 
 // Releases the peeked message, so that the one after it is the next. Check the result: with SHMKEY_DROP_OLDEST, a
@@ -1922,7 +1922,7 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 // this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
 // subscribed; EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
-// made by fork(2) does not use its parent's descriptor.
+// made by fork(2) must not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_broadcast_fd(struct shm_broadcast *broadcast);
 
 // Releases the peeked message, so that the one after it becomes the next one.
@@ -2047,10 +2047,10 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
 // with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 //
-// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one; it comes before an object whose
-// peers are gone, which the next call finds. A call with SHMKEY_NO_WAIT is not a wait, and leaves it kept. A signal
-// handler ends the wait if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was
-// installed without SA_RESTART.
+// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. It also does so if an object is
+// ready only because its peers have released their roles or died; the next call then returns that object. A call with
+// SHMKEY_NO_WAIT is not a wait, and does not use up a cancellation. A signal handler ends the wait if one of the
+// handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
 //
 // A thread's search begins with the object after the one that its last call returned, so an object that is always
 // ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a
@@ -2075,9 +2075,9 @@ SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t coun
 // call that succeeds does not change it.
 //
 // The text of a failed operation on an object is made here, so a failed try costs no more than the try. It shows the
-// state of another process (running, sleeping, stopped, dead) at the time of this call. It names a closed object until
-// 64 others have been closed after it. A thread's first failure maps a page for the text; if there is no memory for
-// that, the text says so.
+// state of another process (running, sleeping, stopped, dead) at the time of this call. If the handle was closed after
+// the failure, the text still names the object, until 64 more handles have been closed. A thread's first failure maps
+// a page for the text; if there is no memory for that, the text says so.
 //
 // Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
 // and is valid until the thread's next failure or its end. errno is not changed.

@@ -984,8 +984,8 @@ public:
         });
     }
     /// Publishes a value. The first handle that publishes is the publisher until it is closed. Errors: EBUSY
-    /// another handle is the publisher, and its process is not known to be dead; EACCES it was opened
-    /// read_only.
+    /// another handle is the publisher, and its process is not known to be dead; EACCES this handle was opened
+    /// read_only, or the segment's mode does not let this process write.
     result<void> publish(const T &value) noexcept { return detail::to(shm_latest_publish(this->get(), &value)); }
     /// Returns the newest value; std::nullopt if none was published. Errors: ESTALE the publisher overwrote the value
     /// during the copy 100,000 times in a row.
@@ -998,8 +998,8 @@ public:
         default: return std::optional<T>(value);
         }
     }
-    /// Returns the newest value and stores its version in `seen`, if the version differs from `seen`. Begin with 0.
-    /// Errors: ESTALE.
+    /// Returns the newest value and stores its version in `seen`, if the version differs from `seen`; otherwise returns
+    /// std::nullopt. Begin with 0. Errors: ESTALE.
     [[nodiscard]] result<std::optional<T>> read_newer(std::int64_t &seen) const noexcept
     {
         auto newer = wait_newer(seen, now);
@@ -1324,8 +1324,9 @@ public:
     }
 
     /// Publishes a message; in a lossless broadcast, waits for room. Errors: ETIMEDOUT, EAGAIN, EINTR, ECANCELED;
-    /// EMSGSIZE the message is longer than the capacity; EBUSY another handle is the publisher; EACCES it was opened
-    /// read_only; EBADMSG another program has overwritten the broadcast; EINVAL a slot is reserved.
+    /// EMSGSIZE the message is longer than the capacity; EBUSY another handle is the publisher; EACCES this handle was
+    /// opened read_only, or the segment's mode does not let this process write; EBADMSG another program has overwritten
+    /// the broadcast; EINVAL a slot is reserved.
     result<void> publish(std::string_view text, timeout time = forever) noexcept
     {
         return publish_bytes(text.data(), text.size(), time);

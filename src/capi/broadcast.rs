@@ -720,7 +720,7 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 /// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
 /// subscribed; EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
-/// made by fork(2) does not use its parent's descriptor.
+/// made by fork(2) must not use its parent's descriptor.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_broadcast_fd(broadcast: *mut shm_broadcast) -> c_int {

@@ -86,10 +86,10 @@ fn open(place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_condvar {
 /// the mutex, as for shm_mutex_lock(); or -1.
 /// Errors: ETIMEDOUT no notification came for that long; EAGAIN no notification came, and timeout is SHMKEY_NO_WAIT;
 /// EINTR, ECANCELED a signal handler or shm_cancel() has ended the wait (if the call returns EOWNERDEAD instead, a
-/// cancellation is kept). After these errors, it does not have the mutex: EPERM it did not have it before, and has not
-/// waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one unlocked the mutex
-/// without shm_mutex_consistent(). After these errors, it has not waited: EINVAL timeout is less than -1; EFAULT
-/// condvar or mutex is NULL.
+/// cancellation is kept). With the following errors, the thread does not have the mutex: EPERM it did not have it
+/// before, and has not waited; ENOTRECOVERABLE the bytes are lost, because this thread, before the wait, or another one
+/// unlocked the mutex without shm_mutex_consistent(). With the following errors, the call has done nothing: EINVAL
+/// timeout is less than -1; EFAULT condvar or mutex is NULL.
 /// Threads: the one that has the mutex; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

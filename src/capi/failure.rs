@@ -215,9 +215,9 @@ pub(super) fn or_null(result: Result<ptr::NonNull<u8>, Error>) -> *mut c_void {
 /// call that succeeds does not change it.
 ///
 /// The text of a failed operation on an object is made here, so a failed try costs no more than the try. It shows the
-/// state of another process (running, sleeping, stopped, dead) at the time of this call. It names a closed object until
-/// 64 others have been closed after it. A thread's first failure maps a page for the text; if there is no memory for
-/// that, the text says so.
+/// state of another process (running, sleeping, stopped, dead) at the time of this call. If the handle was closed after
+/// the failure, the text still names the object, until 64 more handles have been closed. A thread's first failure maps
+/// a page for the text; if there is no memory for that, the text says so.
 ///
 /// Returns: a string of at most 1023 bytes, never NULL; "no error" before the first failure. It belongs to the library,
 /// and is valid until the thread's next failure or its end. errno is not changed.

@@ -24,7 +24,7 @@ use core::{
 /// The first handle that publishes is the publisher until it is closed or its process ends; then another can
 /// publish. If the publisher is killed, at any instruction, the last value that it has published stays. Read
 /// permission is enough to read. A reader that cannot write is not woken: it notices a newer value within 8 ms during
-/// the first 100 ms, and within 250 ms later.
+/// the first 100 ms of its wait, and after that within 250 ms.
 ///
 /// A child made by fork(2) may use its parent's handle. It does not have its parent's role: while the parent is the
 /// publisher, the child reads, and publishing fails with EBUSY.

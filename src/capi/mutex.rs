@@ -14,9 +14,9 @@ use core::ffi::{c_char, c_int, c_void};
 ///
 /// A thread that tries to lock the mutex when it has just been unlocked gets it before the threads that sleep; one that
 /// has waited for 50 ms is next. A thread that is waiting notices the death of the owner within 10 ms during the first
-/// 100 ms, and within 300 ms later. Between PID namespaces, a lock is recovered when the owner's process has ended:
-/// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
-/// lock.
+/// 100 ms of its wait, and after that within 300 ms. Between PID namespaces, a lock is recovered when the owner's
+/// process has ended: shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not
+/// have its parent's lock.
 #[allow(non_camel_case_types)]
 pub struct shm_mutex(mutex::RawMutex);
 
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn shm_mutex_open(
 }
 
 /// Opens a mutex at a place: by a name, by a path and a project id, or in a segment that exists, where it takes 1024
-/// bytes and size. Apart from that, it does the same as shm_mutex_open().
+/// bytes plus size. Apart from that, it does the same as shm_mutex_open().
 ///
 /// place: where the mutex lies, how long to wait for its creator, and who must own the segment. It is read during
 /// the call only.

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn shm_open_key(
 }
 
 /// Opens or creates the segment that belongs to a name. No file is needed: the library hashes the name to a key
-/// from 1 to 2147483647, which is the same in every program. One of 2^31 pairs of names has the same key.
+/// from 1 to 2147483647, which is the same in every program. About one pair of names in 2^31 has the same key.
 ///
 /// name: 1 to 4095 bytes of any value, and a NUL.
 /// size: in bytes. A new segment has exactly this size, 1 to the limit shmmax, and its bytes are 0. A segment

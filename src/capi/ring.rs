@@ -754,11 +754,11 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
 /// that has closed all, as closefrom(3) does, may still close the handle: that closes no descriptor opened since.
 ///
-/// If a call failed with EAGAIN since the last time, a sender makes one system call, which makes the descriptor
-/// readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each EAGAIN, so the receiver
-/// notices a death within 300 ms. A process of another network namespace cannot make the descriptor readable, and its
-/// messages are noticed within 250 ms. The same holds for a descriptor for which there was no room, because 48 others
-/// already wait for the object.
+/// After a call has failed with EAGAIN, the next message costs its sender one system call, which makes the descriptor
+/// readable; the messages after it cost none, until a call fails with EAGAIN again. The descriptor also becomes
+/// readable 250 ms after each EAGAIN, so the receiver notices a death within 300 ms. A process of another network
+/// namespace cannot make the descriptor readable, and its messages are noticed within 250 ms. The same holds for a
+/// descriptor for which there was no room, because 48 others already wait for the object.
 ///
 /// ring: a handle that is open.
 ///
@@ -769,7 +769,7 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
 /// receiver, and its process is not known to be dead; EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
-/// fork(2) does not use its parent's descriptor.
+/// fork(2) must not use its parent's descriptor.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
 pub unsafe extern "C" fn shm_ring_fd(ring: *mut shm_ring) -> c_int {

@@ -14,10 +14,10 @@ use core::ffi::{c_char, c_int, c_void};
 /// for reading or writing returns EOWNERDEAD, until a writer has repaired the bytes and called shm_rwlock_consistent().
 ///
 /// A thread that asks for the lock while a writer waits gets it after that writer, so neither readers nor writers
-/// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms,
-/// and within 300 ms later. Between PID namespaces, a lock is recovered when the process of that thread has ended:
-/// shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have its parent's
-/// lock.
+/// starve. A thread that waits notices the death of a thread that has the lock within 10 ms during the first 100 ms of
+/// its wait, and after that within 300 ms. Between PID namespaces, a lock is recovered when the process of that thread
+/// has ended: shmkey(3) says what this takes. A child made by fork(2) may use its parent's handle, and does not have
+/// its parent's lock.
 #[allow(non_camel_case_types)]
 pub struct shm_rwlock(rwlock::RawRwLock);
 

@@ -46,10 +46,10 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// has released its role or died. Receives nothing from it: then call shm_ring_recv(), shm_semaphore_wait() and so on
 /// with SHMKEY_NO_WAIT, which fails with EAGAIN if another thread was faster.
 ///
-/// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one; it comes before an object whose
-/// peers are gone, which the next call finds. A call with SHMKEY_NO_WAIT is not a wait, and leaves it kept. A signal
-/// handler ends the wait if one of the handles allows that, as by shm_ring_set_interruptible(), and the handler was
-/// installed without SA_RESTART.
+/// A cancellation of one of the handles (shm_cancel()) ends the wait, or the next one. It also does so if an object is
+/// ready only because its peers have released their roles or died; the next call then returns that object. A call with
+/// SHMKEY_NO_WAIT is not a wait, and does not use up a cancellation. A signal handler ends the wait if one of the
+/// handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
 ///
 /// A thread's search begins with the object after the one that its last call returned, so an object that is always
 /// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a

@@ -48,8 +48,8 @@ use details::{Details, Reason, Subject};
 ///
 /// An error about an object in use, such as a would-block or a timeout, is made without an allocation or a system call:
 /// it is a few numbers, 32 bytes, and its text is formatted when it is displayed. The text shows the state of another
-/// process (running, sleeping, stopped, dead) at that time. It names a closed object until 64 others have been closed
-/// after it.
+/// process (running, sleeping, stopped, dead) at that time. If the object was closed after the failure, the text still
+/// names it, until 64 more objects have been closed.
 ///
 /// ```
 /// use shmkey::{ErrorKind, Key};

@@ -40,9 +40,9 @@ use std::time::Duration;
 ///
 /// *A dead owner.* A process can be killed at any instruction, even while it has the lock. The next thread that asks
 /// for the lock recovers it at once. A thread that is waiting at that time notices the death within 10 ms during the
-/// first 100 ms of its wait, and within 300 ms later. For the thread that recovers the lock, [`MutexGuard::owner_died`]
-/// is true: the value may be half changed. The thread repairs the value and calls [`MutexGuard::mark_consistent`]. If
-/// it drops the guard without that, the value is lost: all later calls fail with
+/// first 100 ms of its wait, and after that within 300 ms. For the thread that recovers the lock,
+/// [`MutexGuard::owner_died`] is true: the value may be half changed. The thread repairs the value and calls
+/// [`MutexGuard::mark_consistent`]. If it drops the guard without that, the value is lost: all later calls fail with
 /// [`NotRecoverable`](ErrorKind::NotRecoverable).
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system call unless a thread

@@ -54,7 +54,7 @@ const VALUE: usize = size_of::<sync::RwLock>();
 /// value and called [`mark_consistent`](RwLockWriteGuard::mark_consistent). If a writer drops its guard without that,
 /// the value is lost: all later calls fail with [`NotRecoverable`](ErrorKind::NotRecoverable). A thread that asks for
 /// the lock after the death of a writer recovers it at once. A thread that is waiting at that time notices the death
-/// within 10 ms during the first 100 ms of its wait, and within 300 ms later.
+/// within 10 ms during the first 100 ms of its wait, and after that within 300 ms.
 ///
 /// *Waiting* spins for a few microseconds and then sleeps. Locking and unlocking make no system call unless a thread
 /// waits.

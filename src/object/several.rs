@@ -218,8 +218,9 @@ impl At<'_> {
 /// [`Receiver::fd`]; each takes three descriptors of the process).
 ///
 /// *Ending the wait.* A cancellation of one of the handles ends the wait, or the next one, and the error names the
-/// object. It comes before an object whose peers are gone, which the next call finds. A signal handler ends it if one of
-/// the handles allows that ([`Receiver::set_interruptible`]) and the handler was installed without `SA_RESTART`.
+/// object. It also does so if an object is ready only because its peers have released their roles or died; the next
+/// call then returns that object. A signal handler ends the wait if one of the handles allows that
+/// ([`Receiver::set_interruptible`]) and the handler was installed without `SA_RESTART`.
 ///
 /// # Errors
 /// [`TimedOut`](ErrorKind::TimedOut) (`ETIMEDOUT`), or with a time of zero [`WouldBlock`](ErrorKind::WouldBlock)

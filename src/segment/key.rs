@@ -54,7 +54,7 @@ impl Key {
     /// `ftok` returns.
     ///
     /// It is the 64-bit FNV-1a hash of the bytes, its upper half combined with its lower half by exclusive
-    /// or, without the topmost bit; 1 if that is 0. One of 2³¹ pairs of names has the same key. Source:
+    /// or, without the topmost bit; 1 if that is 0. About one pair of names in 2³¹ has the same key. Source:
     /// Fowler, Noll, Vo, `draft-eastlake-fnv`.
     ///
     /// # Errors

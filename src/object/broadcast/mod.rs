@@ -65,13 +65,13 @@ use std::sync::Arc;
 ///
 /// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
 /// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first
-/// 100 ms of its wait, and within 300 ms later.
+/// 100 ms of its wait, and after that within 300 ms.
 ///
 /// *Removal* works as for a [`Ring`].
 ///
 /// *Waiting* works as for a [`Ring`]: publishing and receiving make no system call unless a thread sleeps or must
 /// sleep. A subscriber of a broadcast that is opened read-only cannot announce that it sleeps, so the publisher does
-/// not wake it: it notices a message within 8 ms during the first 100 ms of a wait, and within 250 ms later.
+/// not wake it: it notices a message within 8 ms during the first 100 ms of its wait, and after that within 250 ms.
 ///
 /// *Threads*: several threads may use a `Broadcast`; one thread at a time uses a `BroadcastPublisher` or a
 /// `Subscriber`. *Fork*: a child has none of its parent's roles. *Exec*: release a role before it, as for a ring.

@@ -63,7 +63,7 @@ use std::sync::Arc;
 /// *Deaths.* A process can be killed at any instruction. A message that was committed is received; one that was not
 /// committed is never received. The next receiver gets the messages that a dead one had not released, so a message that
 /// was being processed at that time can be received twice. A process that waits notices the death of the other side
-/// within 10 ms during the first 100 ms of its wait, and within 300 ms later.
+/// within 10 ms during the first 100 ms of its wait, and after that within 300 ms.
 ///
 /// *Removal.* [`remove`](Ring::remove), or `shmkey remove`, frees the name at once. The processes that have the ring
 /// open continue to use it; a process that opens the name afterwards gets a new ring, and no message passes from one

@@ -308,17 +308,17 @@ impl Receiver {
     /// [`set_keep_waiting`](Receiver::set_keep_waiting). Level-triggered and edge-triggered event loops work. The first
     /// poll returns at once.
     ///
-    /// *When.* If the receiver got `WouldBlock` since the last time, a sender makes one system call, which makes the
-    /// descriptor readable; otherwise it makes none. The descriptor also becomes readable 250 ms after each
-    /// `WouldBlock`: so the receiver notices a sender's death within 300 ms, and wakes up at most four times a second
-    /// while nothing happens. A sender in another [network
+    /// *When.* After a call has failed with `WouldBlock`, the next message costs its sender one system call, which
+    /// makes the descriptor readable; the messages after it cost none, until a call fails with `WouldBlock` again. The
+    /// descriptor also becomes readable 250 ms after each `WouldBlock`: so the receiver notices a sender's death within
+    /// 300 ms, and wakes up at most four times a second while nothing happens. A sender in another [network
     /// namespace](https://man7.org/linux/man-pages/man7/network_namespaces.7.html) cannot reach the descriptor, and the
     /// receiver notices its messages within 250 ms. The same holds for a descriptor for which there was no room,
     /// because 48 others already wait for the object.
     ///
     /// A cancellation of the handle makes it readable: see [`Canceller`](crate::Canceller).
     ///
-    /// *Fork*: a child does not use its parent's descriptor. *Exec* closes it.
+    /// *Fork*: a child must not use its parent's descriptor. *Exec* closes it.
     ///
     /// # Errors
     /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if the process or the system has no three more
