@@ -35,7 +35,7 @@ pub enum ErrorKind {
     OutOfRange,
     /// `EACCES`: the segment is attached for reading only, or its mode does not let this process write.
     ReadOnly,
-    /// `EMEDIUMTYPE`: the segment was not created by this library.
+    /// `EMEDIUMTYPE`: the segment's bytes are neither 0 nor an object of this library.
     Foreign,
     /// `EPROTOTYPE`: the segment holds an object of another kind.
     WrongKind,
@@ -195,7 +195,7 @@ impl ErrorKind {
                 "this process may only read the segment: it has attached it read-only, or the segment's mode allows no more"
             }
             ErrorKind::Foreign => {
-                "this segment was not created by this library: another program uses the same key; take another name"
+                "the segment's bytes are neither 0 nor an object: other programs use them; take another name"
             }
             ErrorKind::WrongKind => "the segment holds an object of another kind",
             ErrorKind::WrongLayout => "the object has another size or layout than was asked for",
