@@ -728,7 +728,8 @@ fn a_turn_wakes_few() {
     Environment::new().helper("take turns").expect("done");
 }
 
-/// A child has the locks of the tests' support as they are during the fork, and waits for ever for one that is taken.
+/// A child inherits the locks of the tests' support in their states during the fork. It would wait for ever for one
+/// that another thread had.
 #[test]
 fn a_child_can_use_what_other_threads_use_during_the_fork() {
     let is_over = AtomicBool::new(false);

@@ -61,7 +61,7 @@ impl Error {
             .because(Reason::Capacity { kind, most })
     }
 
-    /// Refuses a size that overflows with what the library adds to it.
+    /// Refuses a size for which the size of the segment would overflow.
     pub(crate) fn too_large(size: usize) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, "open").because(Reason::TooLarge(size))
     }

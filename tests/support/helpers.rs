@@ -111,9 +111,9 @@ pub fn do_task(tasks: &[Task]) {
     }
 }
 
-/// Has this process end if it has not ended after ten minutes, so that a test does not wait for it for ever.
+/// Has a signal end this process after ten minutes, so that a test does not wait for it for ever.
 fn end_in_time() {
-    // SAFETY: the signal ends the process.
+    // SAFETY: only sets a timer.
     unsafe { libc::alarm(600) };
 }
 
@@ -155,8 +155,8 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
     child
 }
 
-/// Calls `fork`, which makes a child, while this thread has all locks of this module. A child waits for ever for a lock
-/// that another thread of its parent has during the fork.
+/// Calls `fork`, which makes a child, while this thread has all locks of the tests' support. A child would wait for
+/// ever for a lock that another thread of its parent had during the fork.
 pub fn with_locks(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {
     super::directory();
     // In the order in which the end of this process takes them.

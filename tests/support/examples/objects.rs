@@ -320,7 +320,7 @@ fn wait_for_first(receiver: &Process) -> Result<()> {
     receiver.wait_until("receive a message", |out| out == b"Received: CIEPLO\n")
 }
 
-/// Both get SIGTERM, the sender before it has filled the ring, which has room for 6 seconds.
+/// Both get SIGTERM, the sender before it has filled the ring, which has room for the messages of 6 seconds.
 fn both_stopped(run: &Run) -> Result<()> {
     let sender = run.writer(&["1000000", "0.1"], b"")?;
     let receiver = run.reader(&[])?;

@@ -121,7 +121,7 @@ impl Consumer {
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
         let pos = if is_possible { released } else { head };
         let step = lag(view.capacity) / 2;
-        // Half of them are cleared at a time, which is faster than line by line.
+        // The lines of half this distance are cleared at a time, which is faster than line by line.
         let farthest = step.min(DISTANCE) & !(LINE - 1);
         let mut head = Consumer {
             pos,
@@ -427,7 +427,7 @@ impl Consumer {
             }
             self.release_unread(view, self.message(frame));
         }
-        // Where messages are dropped, the caller looks at its deadline, and then here again.
+        // Where messages are dropped, the caller checks its deadline, and then calls this again.
         if view.drops { Ok(None) } else { Err(Damaged) }
     }
 
@@ -841,7 +841,7 @@ mod tests {
         }
     }
 
-    /// The word of an empty ring is that of no known message, whatever the lengths.
+    /// A receiver that knows no message yet does not take the word 0 of an empty ring for that of a known one.
     #[test]
     fn an_empty_ring_has_no_short_message() {
         let (words, mut memory) = (RingWords::default(), [0; 1024]);
