@@ -30,7 +30,7 @@
 ///   ring or a broadcast, one thread at a time publishes or sends, while another one receives. A guard, and a slot of a
 ///   ring with many senders, ends in the thread where it began.
 /// - A child made by fork() may use its parent's handles. The child does not have its parent's locks, slots or
-///   messages: the destructors of its copies do nothing.
+///   messages: the destructors of its copies of guards, slots and messages do nothing.
 #ifndef SHMKEY_HPP
 #define SHMKEY_HPP
 

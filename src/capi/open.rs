@@ -33,9 +33,9 @@ const HUGE_SIZE: c_int = libc::MAP_HUGE_MASK << libc::MAP_HUGE_SHIFT;
 /// Errors: ENOENT the file does not exist, or the segment does not exist and flags has no SHMKEY_CREATE; EINVAL the low
 /// 8 bits of proj_id are 0, size is 0 or larger than shmmax, the segment is smaller than size, the mode lets the owner
 /// of a new segment neither read nor write it, or flags has an undefined bit; EEXIST the segment exists and flags has
-/// SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a folder in path, does not allow it; ENOSPC the limit shmmni
-/// or shmall is reached (no disk is full); ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which needs
-/// a privilege; EFAULT path is an invalid pointer; ENOSYS this system has no System V shared memory; and those of
+/// SHMKEY_EXCLUSIVE; EACCES the mode of the segment, or of a directory in path, does not allow it; ENOSPC the limit
+/// shmmni or shmall is reached (no disk is full); ENOMEM there is not enough memory; EPERM flags has SHM_HUGETLB, which
+/// needs a privilege; EFAULT path is an invalid pointer; ENOSYS this system has no System V shared memory; and those of
 /// stat(2).
 /// Threads: any, also in a signal handler.
 #[must_use]
