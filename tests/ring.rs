@@ -699,7 +699,7 @@ fn the_object_takes_a_quarter_more_than_its_capacity() {
 
 /// What a message takes, as the documentation says it.
 fn taken_by(len: usize) -> usize {
-    let header = if len > 16 << 10 { 16 } else { 8 };
+    let header = if len > 16 << 10 { 64 } else { 8 };
     (len + header).next_multiple_of(64)
 }
 

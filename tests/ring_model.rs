@@ -17,7 +17,7 @@ const PIECE: usize = 16 << 10;
 
 /// Returns how many bytes a message takes that was sent as a copy.
 fn taken_by_copy(len: usize) -> usize {
-    let header = if len > PIECE { 16 } else { 8 };
+    let header = if len > PIECE { 64 } else { 8 };
     (len + header).next_multiple_of(LINE)
 }
 
@@ -28,7 +28,7 @@ fn taken_in_place(len: usize) -> usize {
 
 /// Returns how many bytes the messages of a ring take together at most.
 fn taken_at_most(capacity: usize) -> usize {
-    (capacity + 16).next_multiple_of(LINE)
+    (capacity + 64).next_multiple_of(LINE)
 }
 
 fn random_capacity(random: &mut Random) -> usize {

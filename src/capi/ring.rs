@@ -37,9 +37,9 @@ use core::{
 /// the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
 /// child becomes one more sender.
 ///
-/// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (16 bytes
+/// Memory: at most 2560 bytes plus 5/4 of the capacity. A message takes its length plus a header of 8 bytes (64 bytes
 /// if it is longer than 16 KiB), rounded up to a multiple of 64. There is room for a message if this message and those
-/// that are not released take together at most the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty
+/// that are not released take together at most the capacity plus 64 bytes, rounded up to a multiple of 64. So an empty
 /// ring has room for a message of the whole capacity.
 #[allow(non_camel_case_types)]
 pub struct shm_ring {

@@ -8,7 +8,7 @@
 //! | 0 | 8 | `shmkey\r\n` |
 //! | 8 | 4 | the order of bytes: 0x01020304 as this machine writes it |
 //! | 12 | 4 | the width of a pointer in bits: 64 |
-//! | 16 | 4 | the version of this layout: 4 |
+//! | 16 | 4 | the version of this layout: 5 |
 //! | 20 | 4 | what it holds: 1 a mutex, 2 a semaphore, 3 a latest value, 4 a ring, 5 a broadcast, 6 a reader-writer lock, 7 a condition variable |
 //! | 24 | 4 | 0 nothing yet, 1 being created, 2 ready (a futex) |
 //! | 28 | 4 | 1 once a process of other namespaces than the creator's has opened it: holders need tokens |
@@ -48,7 +48,7 @@ pub(super) const ALIGN: usize = 64;
 
 pub(super) const ORDER: u32 = 0x0102_0304;
 pub(super) const WIDTH: u32 = usize::BITS;
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// The header as it lies in the segment.
 #[repr(C)]

@@ -86,9 +86,9 @@ use std::sync::Arc;
 /// (see *Namespaces* of [`Mutex`](crate::Mutex)). *Signals*: no method is safe in a signal
 /// handler; see [`Receiver::set_interruptible`].
 ///
-/// *Room.* A message takes its length plus a header of 8 bytes (16 bytes if it is longer than 16 KiB), rounded up to a
+/// *Room.* A message takes its length plus a header of 8 bytes (64 bytes if it is longer than 16 KiB), rounded up to a
 /// multiple of 64. There is room for a message if this message and those that are not released take together at most
-/// the capacity plus 16 bytes, rounded up to a multiple of 64. So an empty ring has room for a message of the whole
+/// the capacity plus 64 bytes, rounded up to a multiple of 64. So an empty ring has room for a message of the whole
 /// capacity.
 ///
 /// *Memory:* at most 2560 bytes plus 5/4 of the capacity. After opening, a sender or receiver allocates memory at most

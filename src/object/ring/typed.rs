@@ -60,11 +60,11 @@ impl<T: Plain> TypedRing<T> {
     /// [`open`](TypedRing::open) uses, and that a program in C passes to open the same ring.
     #[must_use]
     pub const fn capacity_for(values: usize) -> usize {
-        // A message has a header of 8 bytes, or 16 if it is long, and takes whole lines of 64 bytes.
-        let header = if size_of::<T>() > 16 << 10 { 16 } else { 8 };
+        // A message has a header of 8 bytes, or 64 if it is long, and takes whole lines of 64 bytes.
+        let header = if size_of::<T>() > 16 << 10 { 64 } else { 8 };
         let message = (size_of::<T>() + header).next_multiple_of(64);
-        // The ring adds 16 bytes to the capacity.
-        let capacity = message.saturating_mul(values).saturating_sub(16);
+        // The ring adds 64 bytes to the capacity.
+        let capacity = message.saturating_mul(values).saturating_sub(64);
         if capacity < 64 { 64 } else { capacity }
     }
 

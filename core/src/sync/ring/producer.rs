@@ -614,7 +614,7 @@ impl Producer {
         let cpu = self.pace.cpu_at(self.pos, size);
         let first = view.area.word(self.offset);
         let progress = view.area.word(self.offset + WORD);
-        let to = self.offset + 2 * WORD;
+        let to = self.offset + frame(FrameKind::Begun).header();
         let pos = self.pos;
         self.expect_large(view, pos, size);
         self.advance(view, size);
