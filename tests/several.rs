@@ -3,18 +3,22 @@
 mod support;
 
 use shmkey::{
-    Broadcast, Error, ErrorKind::*, Latest, Receiver, Ring, Semaphore, Sender, Waitable, wait_any,
+    Broadcast, Error, ErrorKind::*, Latest, Place, Receiver, Ring, Semaphore, Sender, Waitable,
+    wait_any,
 };
 use std::{
     env, fs,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::{
-    AGES, Environment, NOW, SOON, do_task, fails, in_child, refuse_futex_waitv, say, says,
-    status_of_child, wait_for_line,
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, private_memory, refuse_futex_waitv,
+    say, says, status_of_child, wait_for_line,
 };
 
 #[test]
@@ -252,6 +256,39 @@ fn signals_end_the_wait_if_one_handle_allows_it() {
             assert_eq!(wait_among_signals(false).unwrap(), 0);
         });
     }
+}
+
+/// Where the words of a ring have the position of its receiver, and where its first message begins.
+const HEAD: usize = 640;
+const MESSAGES: usize = 2048;
+
+/// A hostile process moves the position of a ring that drops the oldest message again and again.
+#[test]
+fn a_position_that_moves_on_keeps_no_wait_beyond_its_timeout() {
+    let memory = private_memory(16384);
+    let place = Place::within(Arc::clone(&memory), 0);
+    let options = Ring::options().drop_oldest(true);
+    let ring = options.open(place, 4096).unwrap();
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    sender.send(b"one").unwrap();
+    receiver.try_recv(&mut [0; 8]).unwrap();
+    memory.write_at(MESSAGES, &[0; 64]).unwrap();
+    let mut head = [0; 8];
+    memory.read_at(HEAD, &mut head).unwrap();
+    assert_eq!(u64::from_ne_bytes(head), 64);
+    let (is_over, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let attack = scope.spawn(|| {
+            let mut lines = (1_u64..).take_while(|_| !is_over.load(SeqCst));
+            lines.all(|line| {
+                let moved = memory.write_at(HEAD, &(64 * line).to_ne_bytes());
+                moved.is_ok() && start.elapsed() < AGES
+            })
+        });
+        fails(wait_any(&mut [&mut receiver], Some(SOON)), TimedOut);
+        is_over.store(true, SeqCst);
+        assert!(attack.join().unwrap(), "it has outlived the attack");
+    });
 }
 
 #[test]

@@ -364,7 +364,10 @@ fn sleep(
         let mut found = find(objects, first, At::is_ready);
         let mut slept = Some(true);
         let moved = |(object, position): (&At<'_>, &u64)| object.position() != *position;
-        if found.is_none() && !objects.iter().flatten().zip(&positions).any(moved) {
+        if objects.iter().flatten().zip(&positions).any(moved) {
+            // A hostile process can move a position in each round.
+            slept = Some(sleep.is_in_time());
+        } else if found.is_none() {
             slept = count.and_then(|count| sleep.on_any(&words[..count]));
             found = find(objects, first, At::is_ready);
         }

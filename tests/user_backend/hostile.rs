@@ -23,6 +23,7 @@ tasks! {
     a_file_that_took_a_segments_place_is_refused
     a_short_segment_is_refused
     a_lock_without_a_holder_is_taken_over
+    a_lock_of_a_dead_process_with_the_same_slot_is_taken_over
     a_truncated_table_is_not_accessed
     a_table_full_of_removed_segments_does_not_hold_up_a_call
     ;
@@ -211,6 +212,19 @@ fn a_lock_without_a_holder_is_taken_over() {
         assert_eq!(nattch(id), 0, "{word:x}");
         detach(attach(id));
     }
+}
+
+/// This process has the slot of a process that died with the lock, and finds a segment without taking the lock.
+fn a_lock_of_a_dead_process_with_the_same_slot_is_taken_over() {
+    let child = fork_child(|| get(7, 100, CREATE | 0o600).unwrap());
+    assert_eq!(status_of(child), 0);
+    // The first slot that this process tries, plus 1.
+    let word = std::process::id() % 0x7fff + 1;
+    table().write_all_at(&word.to_ne_bytes(), 64).unwrap();
+    assert_eq!(get(7, 100, 0).unwrap(), 0);
+    let mut word = [0; 4];
+    table().read_exact_at(&mut word, 64).unwrap();
+    assert_eq!(u32::from_ne_bytes(word) & 0x7fff, 0, "it is free");
 }
 
 /// Makes random calls, and ignores their results.

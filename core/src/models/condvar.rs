@@ -195,3 +195,20 @@ fn a_thread_that_begins_to_wait_during_a_notification_is_woken_by_the_next_one()
         }
     });
 }
+
+/// Two threads fall asleep after a notification has found none asleep, and before it clears W: the next one reaches both.
+#[test]
+fn threads_that_fall_asleep_during_a_notification_are_both_woken_by_the_next_one() {
+    let soon = Deadline::At(Instant::now() + Duration::from_secs(1));
+    check(2, move |shared| {
+        // Leaves W behind.
+        assert!(!shared.take(8, soon));
+        let waiting = [16, 24].map(|me| taker(shared, me, Deadline::Never));
+        shared.condvar.notify_one();
+        shared.add(8, 2);
+        shared.condvar.notify_all();
+        for waits in waiting {
+            assert!(waits.join().unwrap());
+        }
+    });
+}

@@ -141,15 +141,15 @@ impl Condvar {
     /// Wakes one thread. Others may still sleep, so W stays, unless no thread was asleep.
     #[cold]
     fn wake_one(&self, word: u32) {
-        // A thread may have fallen asleep before W is cleared, so wake again. Relaxed: W orders nothing. If the word
-        // has changed since, W stays.
+        // Threads may have fallen asleep before W is cleared, so wake again: all of them, because the next notification
+        // would find no W until one of them has set it. Relaxed: W orders nothing. If the word has changed since, W stays.
         if !atomic::wake_half(&self.word)
             && self
                 .word
                 .compare_exchange(word, word & !W, Relaxed, Relaxed)
                 .is_ok()
         {
-            atomic::wake_half(&self.word);
+            atomic::wake_all_half(&self.word);
         }
     }
 

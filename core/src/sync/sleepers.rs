@@ -135,6 +135,11 @@ impl Sleepers {
         if !heavy_barrier() {
             sleep.stay_light();
         }
-        look() || atomic::sleep(word, expected, sleep)
+        if look() {
+            // A hostile process can change something in each round that is not what the caller waits for.
+            sleep.is_in_time()
+        } else {
+            atomic::sleep(word, expected, sleep)
+        }
     }
 }

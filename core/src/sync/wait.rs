@@ -173,6 +173,11 @@ impl Sleep<'_> {
     pub fn has_expired(&self) -> bool {
         self.expired || cfg!(loom)
     }
+
+    /// Returns whether the thread may wait on: for a round without a sleep, which would look at the deadline.
+    pub fn is_in_time(&self) -> bool {
+        !self.deadline.is_over()
+    }
 }
 
 #[cfg(not(loom))]

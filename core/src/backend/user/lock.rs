@@ -117,8 +117,7 @@ fn taken(seen: u32, slot: u32, sleepers: u32) -> u32 {
 }
 
 /// Returns whether a slot holds the lock.
-#[cfg(test)]
-fn is_held_by(word: &AtomicU32, slot: u32) -> bool {
+pub(super) fn is_held_by(word: &AtomicU32, slot: u32) -> bool {
     word.load(Relaxed) & SLOT == slot + 1
 }
 

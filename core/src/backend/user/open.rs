@@ -5,9 +5,10 @@ use super::{
     holding::{self, Holding},
     layout::{ENTRIES_AT, Header, SLOTS, TOTAL},
     limits::Limits,
+    lock::{self, Taken},
     path::FilePath,
     process::{Own, PUBLIC, mapped_file},
-    space,
+    repair, space,
     table::Table,
 };
 use crate::sys::{self, Descriptor, Errno, Facts, Instant, Place};
@@ -125,6 +126,7 @@ fn map(own: &mut Own) -> Result<Table, Errno> {
     PUBLIC.checked.store(sys::about_now(), Relaxed);
     own.slot = slot;
     own.slot_generation = use_slot(table, slot)?;
+    take_over_lock(table, slot)?;
     own.era += 1;
     own.limits = Limits::read(&directory, own.access.owner);
     name_segment_files(&directory, &file);
@@ -268,6 +270,19 @@ pub(super) fn use_slot(table: Table, slot: u32) -> Result<u32, Errno> {
     let new = generation.load(Relaxed).wrapping_add(1).max(1);
     generation.store(new, Relaxed);
     Ok(new)
+}
+
+/// Takes the table's lock over from a dead process that had the slot of this one, and releases it: a holder with this
+/// slot seems to live from now on, and others would wait for it until this process needs the lock.
+fn take_over_lock(table: Table, slot: u32) -> Result<(), Errno> {
+    let word = &table.header().lock;
+    if lock::is_held_by(word, slot) {
+        if lock::take(word, slot, |_| Ok(true))? == Taken::Recovered {
+            repair::rebuild(table);
+        }
+        lock::release(word);
+    }
+    Ok(())
 }
 
 /// Returns whether the process that got a slot in a generation is live.

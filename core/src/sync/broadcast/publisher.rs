@@ -1,7 +1,7 @@
 //! The publishing end.
 
 use super::{
-    BroadcastError, LEFT, View,
+    BroadcastError, LEFT, SUBSCRIBERS, View,
     frame::{Damaged, HEADER, LINE, NUMBER, parse, processor, size_of_frame, word_of},
 };
 use crate::sync::{
@@ -251,11 +251,17 @@ impl Publisher {
         // The frame and the 0 overwrite everything before `until`.
         let end = self.pos.saturating_add((size + LINE) as u64);
         let until = end.saturating_sub(view.room() as u64);
+        let mut waits = 0;
         loop {
             let slowest = self.slowest(view);
             if let Some(slow) = &slowest
                 && slow.pos < until
             {
+                // A member moves on or leaves once; a hostile process can move it back, or have it join, without end.
+                if waits >= SUBSCRIBERS && deadline.is_over() {
+                    return Err(BroadcastError::Slow(slow.member));
+                }
+                waits += 1;
                 self.wait_for(view, slow, until, deadline, &mut is_gone)?;
                 continue;
             }

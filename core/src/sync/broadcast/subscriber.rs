@@ -323,9 +323,11 @@ impl Subscriber {
             let slept = if view.writable {
                 let sleepers = &view.words.asleep.sleepers;
                 sleepers.sleep(pos, word, seen, &mut sleep, has_news)
+            } else if has_news() {
+                sleep.is_in_time()
             } else {
                 // It cannot announce that it sleeps, so no one wakes it: it looks again at the end of each slice.
-                has_news() || atomic::sleep(word, seen, &mut sleep)
+                atomic::sleep(word, seen, &mut sleep)
             };
             if let Some(found) = found.or_else(|| look(self)) {
                 return found;

@@ -304,6 +304,57 @@ fn a_floor_that_was_on_its_way_drops_no_subscriber() {
     }
 }
 
+/// A member that is gone is back at once, where it was: a hostile process has written its words again.
+#[test]
+fn a_member_that_comes_back_keeps_no_publisher_beyond_its_deadline() {
+    let memory = Memory::new(640, false);
+    let view = memory.view();
+    let mut publisher = Publisher::find(view).unwrap();
+    Subscriber::join(view, Some(5), false).unwrap();
+    let mut publish = |deadline, is_gone: &mut dyn FnMut(usize) -> bool| {
+        publisher.publish(view, (&[3; 100]).into(), deadline, is_gone)
+    };
+    while publish(Deadline::Now, &mut live).is_ok() {}
+    for deadline in [
+        Deadline::Now,
+        Deadline::after(Some(Duration::from_millis(1))),
+    ] {
+        let mut asked = 0;
+        let published = publish(deadline, &mut |member| {
+            asked += 1;
+            if asked > 100_000 {
+                view.leave(member);
+            }
+            true
+        });
+        assert_eq!(published, Err(BroadcastError::Slow(5)));
+    }
+}
+
+#[test]
+fn a_floor_that_moves_on_keeps_no_subscriber_beyond_its_deadline() {
+    const END: u64 = 100_000 * LINE as u64;
+    for writable in [true, false] {
+        let memory = Memory::new(640, true);
+        let view = View {
+            writable,
+            ..memory.view()
+        };
+        let mut end = Subscriber::join(view, None, false).unwrap();
+        let floor = &memory.words.floor.floor;
+        let moves_on = || {
+            if floor.load(Relaxed) < END {
+                floor.fetch_add(LINE as u64, Relaxed);
+            }
+            Peer::Expected
+        };
+        let deadline = Deadline::after(Some(Duration::from_millis(20)));
+        let found = end.peek(view, deadline, moves_on).map(drop);
+        assert_eq!(found, Err(BroadcastError::TimedOut));
+        assert!(floor.load(Relaxed) < END);
+    }
+}
+
 /// Subscribers copy what the publisher overwrites: for Miri, which knows whether the language allows that.
 #[test]
 fn a_message_may_be_copied_while_it_is_overwritten() {

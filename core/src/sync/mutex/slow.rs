@@ -97,18 +97,19 @@ impl Mutex {
                     if kept && self.take_kept(word | flags, me, waiter.has_slept, threads) {
                         return self.acquired(false);
                     }
-                    if flags & S != 0 {
-                        if self.insist(me, deadline) {
-                            return self.acquired(false);
+                    if flags & S == 0 {
+                        if self.sleep(word | flags, &mut waiter, part) {
+                            continue;
                         }
-                    } else if !self.sleep(word | flags, &mut waiter, part) {
                         return self.last_try(me);
                     }
-                    continue;
+                    if self.insist(me, deadline) {
+                        return self.acquired(false);
+                    }
                 }
             }
-            // The word has changed. If it changes again and again, that keeps no thread beyond its
-            // deadline.
+            // The word has changed, or this thread has insisted. If that happens again and again, it keeps no thread
+            // beyond its deadline.
             if deadline.is_over() {
                 return self.last_try(me);
             }

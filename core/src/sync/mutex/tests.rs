@@ -1,6 +1,6 @@
 use super::*;
 use crate::sys;
-use core::time::Duration;
+use core::{cell::Cell, time::Duration};
 use std::{sync::atomic::AtomicBool, thread};
 
 /// The threads of this process, and whether it is known which of them are dead.
@@ -169,4 +169,46 @@ fn any_bits_give_an_error_or_a_lock() {
             Err(LockError::Deadlock) => panic!("{seed:#x} is not this thread"),
         }
     }
+}
+
+/// A hostile process clears the flags of a thread that is about to insist, so that it insists again and again.
+struct Clears<'a> {
+    lock: &'a Mutex,
+    left: Cell<u32>,
+}
+
+impl Threads for Clears<'_> {
+    fn is_mine(&self, _: u64) -> bool {
+        false
+    }
+
+    fn is_dead(&self, _: u64) -> bool {
+        false
+    }
+
+    fn seems_dead(&self, _: u64) -> bool {
+        false
+    }
+
+    /// Called before each sleep, and before the thread insists.
+    fn keeps(&self, _: u64) -> bool {
+        if let Some(left) = self.left.get().checked_sub(1) {
+            self.left.set(left);
+            self.lock.word.fetch_and(!(F | S), Relaxed);
+        }
+        false
+    }
+}
+
+#[test]
+fn flags_that_are_cleared_keep_no_thread_beyond_its_deadline() {
+    let shared = orphaned();
+    let hostile = Clears {
+        lock: &shared,
+        left: Cell::new(10_000_000),
+    };
+    let deadline = Deadline::after(Some(Duration::from_millis(100)));
+    let locked = shared.lock(me(), &hostile, deadline);
+    assert_eq!(locked, Err(LockError::TimedOut));
+    assert!(hostile.left.get() > 0, "it has insisted without end");
 }

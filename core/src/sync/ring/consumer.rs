@@ -735,8 +735,9 @@ impl Consumer {
             if copied == buffer.len() {
                 return Ok(true);
             }
-            // A hostile process can announce bytes and withdraw them without end.
-            if new == 0 && deadline.is_over() {
+            // A hostile process can announce bytes and withdraw them without end, or announce few at a time. A sender
+            // announces whole pieces.
+            if new < PIECE && deadline.is_over() {
                 return Err(RingError::TimedOut);
             }
             self.wait_for_more(view, message, copied, word, &mut sleep, &peers)?;
@@ -829,6 +830,7 @@ fn clear(area: Area, offset: usize, len: usize) -> usize {
 mod tests {
     use super::*;
     use crate::sync::ring::frame::processor;
+    use core::time::Duration;
 
     fn view<'a>(words: &'a RingWords, memory: &'a mut [u64]) -> View<'a> {
         let room = memory.len() * WORD;
@@ -853,6 +855,51 @@ mod tests {
         assert_eq!((batch, head.position()), (0, 0));
         assert!(head.next(view).is_none());
         assert_eq!(buffer, [7; 64]);
+    }
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    /// How many times a hostile process writes before it stops.
+    const MOST: u64 = 100_000;
+
+    #[test]
+    fn a_head_that_moves_on_keeps_no_receiver_beyond_its_deadline() {
+        let (words, mut memory) = (RingWords::default(), [0; 1024]);
+        let drops = true;
+        let view = View {
+            drops,
+            ..view(&words, &mut memory)
+        };
+        let mut end = Consumer::find(view);
+        let moves_on = || {
+            let head = &words.receiver.head;
+            if head.load(Relaxed) < MOST * LINE as u64 {
+                head.fetch_add(LINE as u64, Relaxed);
+            }
+            Peers::Expected
+        };
+        let deadline = Deadline::after(Some(SOON));
+        let received = end.receive(view, (&mut [0; 8]).into(), deadline, moves_on);
+        assert_eq!(received, Err(RingError::TimedOut));
+        assert!(words.receiver.head.load(Relaxed) < MOST * LINE as u64);
+    }
+
+    /// A hostile process announces the bytes of a long message one word at a time.
+    #[test]
+    fn a_message_that_never_ends_keeps_no_receiver_beyond_its_deadline() {
+        const LEN: usize = 4 * PIECE;
+        let (words, mut memory) = (RingWords::default(), vec![0; 2 * LEN / WORD]);
+        memory[0] = Frame::new(FrameKind::Begun, LEN).word(processor(None));
+        let view = view(&words, &mut memory);
+        let (mut end, mut buffer) = (Consumer::find(view), vec![0_u8; LEN]);
+        let announces_a_word = || {
+            view.area.word(WORD).fetch_add(WORD as u64, Relaxed);
+            Peers::Expected
+        };
+        let deadline = Deadline::after(Some(SOON));
+        let received = end.receive(view, (&mut buffer).into(), deadline, announces_a_word);
+        assert_eq!(received, Err(RingError::TimedOut));
+        assert!(view.area.word(WORD).load(Relaxed) < PIECE as u64);
     }
 
     /// Returns what the receiver finds in a ring of this memory.
