@@ -302,7 +302,13 @@ pub fn send(number: NonZeroU32) {
         // Other errors: the inbox is full and so readable already (EAGAIN), there is none with this number
         // (ECONNREFUSED), or this process may not send.
         if let Err(Errno(
-            libc::EBADF | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EISCONN,
+            libc::EBADF
+            | libc::ENOTSOCK
+            | libc::EOPNOTSUPP
+            | libc::EAFNOSUPPORT
+            | libc::EISCONN
+            | libc::EINVAL
+            | libc::EPIPE,
         )) = sent
         {
             // The program has closed the socket, and may have opened something else with its descriptor number. If that
