@@ -27,7 +27,7 @@ use crate::{
     network::Network,
     options::Options,
     refusals::Refusals,
-    wire::{self, Header, JOINS, What},
+    wire::{self, Header, What},
 };
 use carrier::Carrier;
 use peers::{Answer, Peers};
@@ -58,8 +58,6 @@ struct Shared {
     /// The instances of bridges that the thread has to refuse, and the reasons.
     refused: Mutex<Vec<(u64, String)>>,
     refusals: Refusals,
-    /// Whether a bridge has joined that has no value of the object.
-    has_new_peer: AtomicBool,
     stop: AtomicBool,
     counters: Arc<Counters>,
 }
@@ -79,7 +77,6 @@ impl Outgoing {
             next: AtomicU64::new(0),
             refused: Mutex::new(Vec::new()),
             refusals: Refusals::new(&counters),
-            has_new_peer: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             counters,
         });
@@ -155,9 +152,6 @@ impl Shared {
                         }
                         return Err(format!("a request of {text}: {why}"));
                     }
-                }
-                if header.flags & JOINS != 0 {
-                    self.has_new_peer.store(true, Relaxed);
                 }
                 self.news.notify_one();
             }

@@ -1,6 +1,9 @@
 //! The bridges that subscribe to an object, and how much each has delivered.
 
-use crate::wire::{Header, LACKS};
+use crate::{
+    HEARTBEAT,
+    wire::{Header, JOINS, LACKS},
+};
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -33,6 +36,10 @@ pub struct Peers {
     left_at: Option<u64>,
     /// Whether a bridge has said something since this was last set to false.
     pub has_news: bool,
+    /// Whether a bridge that has no value has joined since `take_joined` last returned true.
+    has_joined: bool,
+    /// When `take_joined` last returned true.
+    welcomed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,6 +65,8 @@ impl Peers {
             timeout,
             left_at: None,
             has_news: false,
+            has_joined: false,
+            welcomed: None,
         }
     }
 
@@ -88,6 +97,7 @@ impl Peers {
         peer.lacks = (want.flags & LACKS != 0).then_some(want.round);
         peer.seen = now;
         self.has_news = true;
+        self.has_joined |= want.flags & JOINS != 0;
         if is_known {
             Answer::Known
         } else {
@@ -175,6 +185,19 @@ impl Peers {
             }
         }
         first
+    }
+
+    /// Returns whether a bridge that has no value has joined; each is returned once, and true at most once in a
+    /// heartbeat. For each true, all bridges get an offer and the newest value, so a hostile bridge that joins in every
+    /// packet would otherwise use up the network.
+    pub fn take_joined(&mut self, now: Instant) -> bool {
+        let is_early = |last: Instant| now.duration_since(last) < HEARTBEAT;
+        if !self.has_joined || self.welcomed.is_some_and(is_early) {
+            return false;
+        }
+        self.has_joined = false;
+        self.welcomed = Some(now);
+        true
     }
 
     /// Returns whether one bridge at a time gets the messages.
@@ -306,5 +329,33 @@ mod tests {
         assert_eq!(peers.take_lacking(5), None);
         peers.want(&header, "one", 10, now);
         assert_eq!(peers.take_lacking(6), None);
+    }
+
+    #[test]
+    fn a_bridge_that_joins_in_every_packet_counts_once_in_a_heartbeat() {
+        let (mut peers, now) = peers(false);
+        let mut header = want(1, 0, 0);
+        peers.want(&header, "one", 0, now);
+        assert!(!peers.take_joined(now)); // it has a value
+        header.flags = JOINS;
+        let mut counted = 0;
+        for millis in 0..1000 {
+            let now = now + Duration::from_millis(millis);
+            peers.want(&header, "one", 0, now);
+            counted += usize::from(peers.take_joined(now));
+        }
+        assert_eq!(counted, 4);
+    }
+
+    #[test]
+    fn a_bridge_that_joins_soon_after_another_one_counts_later() {
+        let (mut peers, now) = peers(false);
+        for (from, counts_at_once) in [(1, true), (2, false)] {
+            let mut header = want(from, 0, 0);
+            header.flags = JOINS;
+            peers.want(&header, "one", 0, now);
+            assert_eq!(peers.take_joined(now), counts_at_once);
+        }
+        assert!(peers.take_joined(now + HEARTBEAT) && !peers.take_joined(now + 2 * HEARTBEAT));
     }
 }
