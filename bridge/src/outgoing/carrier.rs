@@ -160,7 +160,7 @@ impl Carrier {
         let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
             Some(peers) => {
                 peers.has_news = false;
-                let lacking = peers.take_lacking(self.round);
+                let lacking = peers.take_lacking(self.round, Instant::now());
                 (peers.delivered(), lacking, !peers.is_empty())
             }
             None => (None, None, false),

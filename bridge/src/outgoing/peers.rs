@@ -40,6 +40,8 @@ pub struct Peers {
     has_joined: bool,
     /// When `take_joined` last returned true.
     welcomed: Option<Instant>,
+    /// When `take_lacking` last returned a number.
+    resent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl Peers {
             has_news: false,
             has_joined: false,
             welcomed: None,
+            resent: None,
         }
     }
 
@@ -176,13 +179,20 @@ impl Peers {
     }
 
     /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
-    /// returned once.
-    pub fn take_lacking(&mut self, round: u64) -> Option<u64> {
+    /// returned once, and one at most in a heartbeat: a hostile bridge can claim a gap in every packet, and each makes
+    /// the publisher send a window of packets to all bridges.
+    pub fn take_lacking(&mut self, round: u64, now: Instant) -> Option<u64> {
+        if is_early(self.resent, now) {
+            return None;
+        }
         let mut first = None;
         for peer in self.peers.values_mut() {
             if peer.lacks.take() == Some(round) {
                 first = Some(first.map_or(peer.expects, |first: u64| first.min(peer.expects)));
             }
+        }
+        if first.is_some() {
+            self.resent = Some(now);
         }
         first
     }
@@ -191,8 +201,7 @@ impl Peers {
     /// heartbeat. For each true, all bridges get an offer and the newest value, so a hostile bridge that joins in every
     /// packet would otherwise use up the network.
     pub fn take_joined(&mut self, now: Instant) -> bool {
-        let is_early = |last: Instant| now.duration_since(last) < HEARTBEAT;
-        if !self.has_joined || self.welcomed.is_some_and(is_early) {
+        if !self.has_joined || is_early(self.welcomed, now) {
             return false;
         }
         self.has_joined = false;
@@ -217,6 +226,11 @@ impl Peers {
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
+}
+
+/// Returns whether less than a heartbeat has passed since then.
+fn is_early(last: Option<Instant>, now: Instant) -> bool {
+    last.is_some_and(|last| now.duration_since(last) < HEARTBEAT)
 }
 
 #[cfg(test)]
@@ -325,10 +339,22 @@ mod tests {
         let mut header = want(1, 3, 3);
         (header.flags, header.round) = (LACKS, 5);
         peers.want(&header, "one", 10, now);
-        assert_eq!(peers.take_lacking(5), Some(3));
-        assert_eq!(peers.take_lacking(5), None);
+        assert_eq!(peers.take_lacking(5, now), Some(3));
+        assert_eq!(peers.take_lacking(5, now + HEARTBEAT), None);
         peers.want(&header, "one", 10, now);
-        assert_eq!(peers.take_lacking(6), None);
+        assert_eq!(peers.take_lacking(6, now + HEARTBEAT), None);
+    }
+
+    #[test]
+    fn what_is_lacking_again_soon_is_sent_again_after_a_heartbeat() {
+        let (mut peers, now) = peers(false);
+        let mut header = want(1, 3, 3);
+        for (round, expected) in [(5, Some(3)), (6, None)] {
+            (header.flags, header.round) = (LACKS, round);
+            peers.want(&header, "one", 10, now);
+            assert_eq!(peers.take_lacking(round, now), expected);
+        }
+        assert_eq!(peers.take_lacking(6, now + HEARTBEAT), Some(3));
     }
 
     #[test]
