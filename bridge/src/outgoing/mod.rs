@@ -39,7 +39,6 @@ use std::{
     thread,
     time::Instant,
 };
-use tracing::info;
 
 /// An object that is published.
 pub struct Outgoing {
@@ -138,13 +137,7 @@ impl Shared {
             What::Want => {
                 match peers.want(header, text, next, Instant::now()) {
                     Answer::Known => {}
-                    Answer::Joined => {
-                        info!(
-                            object = self.name,
-                            peer = text,
-                            "carrying to another bridge"
-                        )
-                    }
+                    Answer::Joined => self.refusals.news(text, "carrying to another bridge"),
                     Answer::Refused(why) => {
                         let mut refused = lock(&self.refused);
                         if refused.len() < 64 {
@@ -157,11 +150,7 @@ impl Shared {
             }
             What::Goodbye => {
                 if peers.goodbye(header, next) {
-                    info!(
-                        object = self.name,
-                        peer = text,
-                        "the other bridge has ended"
-                    );
+                    self.refusals.news(text, "the other bridge has ended");
                 }
             }
             What::Refusal => {
