@@ -175,6 +175,7 @@ impl Description {
         fn differ<T: PartialEq + fmt::Debug>(what: &str, here: T, there: T) -> Option<String> {
             (here != there).then(|| format!("{what} differs: {here:?} here, {there:?} there"))
         }
+        let kind = |kind: Kind| kind.to_string();
         let order = |order: u8| {
             if order == 1 {
                 "little-endian"
@@ -184,15 +185,15 @@ impl Description {
         };
         differ("the byte order", order(self.order), order(there.order))
             .or_else(|| differ("the width of a pointer", self.width, there.width))
-            .or_else(|| differ("the kind of object", self.kind, there.kind))
+            .or_else(|| differ("the kind of object", kind(self.kind), kind(there.kind)))
             .or_else(|| differ("the layout name", &self.layout, &there.layout))
             .or_else(|| differ("the capacity", self.capacity, there.capacity))
             .or_else(|| match self.kind {
                 Kind::Latest => differ("the size of the value", self.options, there.options),
                 _ => differ(
-                    "an option (many senders, lossy)",
-                    self.options,
-                    there.options,
+                    "the set of options",
+                    self.option_names(),
+                    there.option_names(),
                 ),
             })
             .or_else(|| differ("the size of the payload", self.size, there.size))
@@ -204,6 +205,31 @@ impl Description {
                     hex(there.fingerprint),
                 )
             })
+    }
+
+    /// Returns the names of the options, and the number of those that are unknown. Two objects of the same kind have
+    /// the same text only if they have the same options.
+    fn option_names(&self) -> String {
+        let known: &[(u32, &str)] = match self.kind {
+            Kind::Ring => &[(1, "many senders"), (2, "drop oldest")],
+            Kind::Broadcast => &[(1, "lossy")],
+            Kind::Latest | Kind::Semaphore => &[],
+        };
+        let mut unknown = self.options;
+        let mut names = Vec::new();
+        for (bit, name) in known {
+            if unknown & bit != 0 {
+                names.push((*name).to_owned());
+            }
+            unknown &= !bit;
+        }
+        if unknown != 0 {
+            names.push(format!("unknown options {unknown:#x}"));
+        }
+        if names.is_empty() {
+            names.push("none".to_owned());
+        }
+        names.join(", ")
     }
 
     /// Appends the description to the body of a packet.
@@ -304,10 +330,15 @@ pub(crate) mod tests {
         };
         assert_eq!(ring().difference(&ring()), None);
         assert!(other(|there| there.order = 3 - ORDER).contains("byte order"));
-        assert!(other(|there| there.kind = Kind::Latest).contains("Ring here, Latest there"));
+        assert!(
+            other(|there| there.kind = Kind::Latest)
+                .contains(r#""ring" here, "latest value" there"#)
+        );
         assert!(other(|there| there.layout.clear()).contains("\"struct order\" here, \"\" there"));
         assert!(other(|there| there.capacity = 1).contains("4000 here, 1 there"));
-        assert!(other(|there| there.options = 0).contains("many senders"));
+        assert!(other(|there| there.options = 0).contains(r#""many senders" here, "none" there"#));
+        assert!(other(|there| there.options = 3).contains(r#""many senders, drop oldest" there"#));
+        assert!(other(|there| there.options = 1 | 8).contains(r#"unknown options 0x8" there"#));
         assert!(other(|there| there.fingerprint = 1).contains("fingerprint"));
     }
 

@@ -82,7 +82,7 @@ impl Network {
             sockets::limit()?;
         }
         let session = zenoh::open(config).wait()?;
-        info!(zid = %session.zid(), "connected to Zenoh");
+        info!(zid = %session.zid(), "connecting in the background");
         Ok(Network {
             session,
             instance: RandomState::new().hash_one(std::process::id()) >> 2,

@@ -1,7 +1,9 @@
-//! The log of refusals: one line for each peer and reason, and later the number of repetitions.
+//! The log of refusals, and of bridges that join and end: one line for each peer and reason, and later the number of
+//! repetitions.
 //!
 //! A hostile or outdated peer can send the same packet again and again, or packets that are refused for a new reason
-//! each time. So the number of lines for each peer and reason is bounded, and so is the number of peers and reasons.
+//! each time; and it can join and end in turn. So the number of lines for each peer and reason is bounded, and so is
+//! the number of peers and reasons.
 
 use crate::{counters::Counters, lock};
 use std::{
@@ -9,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// The time between two lines about the same peer and reason.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -37,6 +39,7 @@ enum Kind {
     Packet,
     Mismatch,
     Failure,
+    News,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,11 @@ impl Refusals {
     /// Logs that the object cannot be used now.
     pub fn failure(&self, why: &str) {
         self.add(Kind::Failure, "", why, Instant::now());
+    }
+
+    /// Logs that a peer has joined or ended.
+    pub fn news(&self, peer: &str, what: &str) {
+        self.add(Kind::News, peer, what, Instant::now());
     }
 
     /// Logs a refusal, or counts it as a repetition if this peer was refused for this reason a short time ago. Returns
@@ -119,6 +127,7 @@ impl Refusals {
             Kind::Packet => warn!(object, peer, repeated, "refused a packet: {why}"),
             Kind::Mismatch => error!(object, peer, repeated, "{why}"),
             Kind::Failure => warn!(object, repeated, "{why}; trying again"),
+            Kind::News => info!(object, peer, repeated, "{why}"),
         }
     }
 }
@@ -173,5 +182,16 @@ mod tests {
         let lines = (0..10_000).filter(|&number| add(number)).count();
         assert_eq!(lines, MOST + 1);
         assert_eq!(refusals.log_repeated(now + PAUSE), 1);
+    }
+    #[test]
+    fn a_bridge_that_joins_and_ends_in_turn_has_a_line_for_each() {
+        let (refusals, now) = refusals();
+        for _ in 0..1000 {
+            refusals.news("one", "joined");
+            refusals.news("one", "ended");
+        }
+        assert_eq!(lock(&refusals.seen).len(), 2);
+        assert_eq!(refusals.log_repeated(now + 2 * PAUSE), 2);
+        assert_eq!(refusals.counters.refused.load(Relaxed), 0);
     }
 }

@@ -30,6 +30,8 @@ def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[A
     if isinstance(place, Within):
         segment = place.segment
         number = segment.id if isinstance(segment, Segment) else segment
+        if not 0 <= place.offset < 1 << 64:
+            raise ValueError("an offset is 0 or more bytes")
         return (None, None, 0, number, place.offset, timeout, user)
     if not isinstance(place, (str, bytes)):
         raise TypeError("a place is a name (str or bytes), a shmkey.File or a shmkey.Within")

@@ -24,6 +24,13 @@ def proj_number(proj_id: Union[int, str]) -> int:
     return proj_id
 
 
+def key_number(key: int) -> int:
+    """Returns a key as C has it, with a sign. Programs such as ipcs print keys without one, in hexadecimal digits."""
+    if not -(1 << 31) <= key < 1 << 32:
+        raise ValueError("a key is a number of 32 bits")
+    return key - (1 << 32) if key >= 1 << 31 else key
+
+
 def permission_bits(mode: int) -> int:
     if not 0 <= mode <= 0o777:
         raise ValueError("a mode is permission bits, 0 to 0o777")
@@ -77,8 +84,8 @@ class Segment:
         exclusive: bool = False,
         mode: int = 0o600,
     ) -> "Segment":
-        """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number. None creates one without a
-        key.
+        """Opens a segment: by a name, by a ``shmkey.File``, or by a key that is a number, with a sign as in C or
+        without one as ipcs(1) prints it. None creates one without a key.
 
         ``size`` is in bytes; a segment that exists must have at least this size. ``create`` creates a segment that does
         not exist, with the permission bits ``mode`` and with bytes that are 0; ``exclusive`` with ``create`` raises
@@ -92,7 +99,7 @@ class Segment:
         if place is None:
             return cls(_core.open_private(size, mode))
         if isinstance(place, int):
-            return cls(_core.open_key(place, size, flags))
+            return cls(_core.open_key(key_number(place), size, flags))
         if isinstance(place, File):
             path = os.fsencode(place.path)
             return cls(_core.open_file(path, proj_number(place.proj_id), size, flags))

@@ -63,6 +63,12 @@ def test_a_place_is_a_name_a_file_or_within_a_segment(place):
         shmkey.Ring.open(place, 64)
 
 
+@pytest.mark.parametrize("offset", [-64, 1 << 64])
+def test_an_offset_is_0_or_more_bytes(offset):
+    with pytest.raises(ValueError, match="offset"):
+        shmkey.Ring.open(shmkey.Within(0, offset), 64)
+
+
 def test_a_type_is_what_struct_or_numpy_understands(name):
     with pytest.raises(ValueError, match=r'numpy.dtype\("f8"\)'):
         shmkey.Latest.open(name, "f8")

@@ -32,6 +32,18 @@ def test_the_status_names_the_creator(name):
     assert segment.status().nattch == 0
 
 
+def test_a_key_is_a_number_with_or_without_a_sign():
+    segment = shmkey.Segment.open(-5, 10, create=True)
+    try:
+        assert shmkey.Segment.open(0xFFFFFFFB) == segment
+        assert segment.status().key == -5
+    finally:
+        segment.remove()
+    for key in (1 << 32, -(1 << 31) - 1):
+        with pytest.raises(ValueError):
+            shmkey.Segment.open(key, 10)
+
+
 def test_a_segment_is_opened_by_a_file_a_key_or_no_key(tmp_path):
     file = shmkey.File(tmp_path, "x")
     segment = shmkey.Segment.open(file, 10, create=True)

@@ -19,7 +19,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 /// How long a publishing bridge is silent before it is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
@@ -111,7 +111,8 @@ impl<'a> Clerk<'a> {
         if state.what.as_ref() == Some(what) && state.origins.contains_key(&from) {
             return; // this offer arrived while an earlier one was being accepted, and messages may have arrived since
         }
-        info!(object = shared.name, peer = offer.name, kind = %what.kind, "delivering what another bridge publishes");
+        let text = "delivering what another bridge publishes";
+        shared.refusals.news(&offer.name, text);
         let is_ours = offer.is_to(shared.network.instance);
         let origin = Origin::new(offer, is_ours, Instant::now());
         state.what = Some(what.clone());

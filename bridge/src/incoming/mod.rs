@@ -39,7 +39,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing::info;
 use waiting::Queue;
 
 /// The largest number of bytes that wait for room in an object. No publisher has a larger window.
@@ -149,11 +148,8 @@ impl Shared {
             What::Offer => self.take_offer(&mut state, &header, body)?,
             What::Goodbye => {
                 if let Some(origin) = state.origins.remove(&header.from) {
-                    info!(
-                        object = self.name,
-                        peer = origin.name,
-                        "the other bridge has ended"
-                    );
+                    self.refusals
+                        .news(&origin.name, "the other bridge has ended");
                 }
             }
             What::Refusal if header.third == self.network.instance => {

@@ -123,7 +123,7 @@ impl Carrier {
             }
             let has_peers = self.read_peers();
             source.set_wanted(has_peers)?;
-            if self.shared.has_new_peer.swap(false, Relaxed) {
+            if self.has_joined() {
                 source.repeat_newest();
                 self.offer();
             }
@@ -160,7 +160,7 @@ impl Carrier {
         let (delivered, lacking, has_peers) = match lock(&self.shared.peers).as_mut() {
             Some(peers) => {
                 peers.has_news = false;
-                let lacking = peers.take_lacking(self.round);
+                let lacking = peers.take_lacking(self.round, Instant::now());
                 (peers.delivered(), lacking, !peers.is_empty())
             }
             None => (None, None, false),
@@ -172,6 +172,14 @@ impl Carrier {
             self.send_again(number);
         }
         has_peers
+    }
+
+    /// Returns whether a bridge that has no value has joined.
+    fn has_joined(&self) -> bool {
+        let mut peers = lock(&self.shared.peers);
+        peers
+            .as_mut()
+            .is_some_and(|peers| peers.take_joined(Instant::now()))
     }
 
     fn send_again(&mut self, number: u64) {
@@ -294,6 +302,7 @@ impl Carrier {
         if Instant::now() < self.heartbeat {
             return false;
         }
+        self.heartbeat = Instant::now() + HEARTBEAT;
         self.offer();
         self.shared.refusals.log_repeated(Instant::now());
         let counters = &self.shared.counters;
@@ -315,9 +324,9 @@ impl Carrier {
         true
     }
 
-    /// Sends an offer, and refusals with their reasons. The next offer is due after a heartbeat.
-    fn offer(&mut self) {
-        self.heartbeat = Instant::now() + HEARTBEAT;
+    /// Sends an offer, and refusals with their reasons. Does not postpone the next heartbeat, which also drops silent
+    /// bridges and notices that the object was removed.
+    fn offer(&self) {
         let Some(what) = self.what.clone() else {
             return; // there was no object yet
         };

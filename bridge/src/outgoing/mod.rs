@@ -27,7 +27,7 @@ use crate::{
     network::Network,
     options::Options,
     refusals::Refusals,
-    wire::{self, Header, JOINS, What},
+    wire::{self, Header, What},
 };
 use carrier::Carrier;
 use peers::{Answer, Peers};
@@ -39,7 +39,6 @@ use std::{
     thread,
     time::Instant,
 };
-use tracing::info;
 
 /// An object that is published.
 pub struct Outgoing {
@@ -58,8 +57,6 @@ struct Shared {
     /// The instances of bridges that the thread has to refuse, and the reasons.
     refused: Mutex<Vec<(u64, String)>>,
     refusals: Refusals,
-    /// Whether a bridge has joined that has no value of the object.
-    has_new_peer: AtomicBool,
     stop: AtomicBool,
     counters: Arc<Counters>,
 }
@@ -79,7 +76,6 @@ impl Outgoing {
             next: AtomicU64::new(0),
             refused: Mutex::new(Vec::new()),
             refusals: Refusals::new(&counters),
-            has_new_peer: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             counters,
         });
@@ -141,13 +137,7 @@ impl Shared {
             What::Want => {
                 match peers.want(header, text, next, Instant::now()) {
                     Answer::Known => {}
-                    Answer::Joined => {
-                        info!(
-                            object = self.name,
-                            peer = text,
-                            "carrying to another bridge"
-                        )
-                    }
+                    Answer::Joined => self.refusals.news(text, "carrying to another bridge"),
                     Answer::Refused(why) => {
                         let mut refused = lock(&self.refused);
                         if refused.len() < 64 {
@@ -156,18 +146,11 @@ impl Shared {
                         return Err(format!("a request of {text}: {why}"));
                     }
                 }
-                if header.flags & JOINS != 0 {
-                    self.has_new_peer.store(true, Relaxed);
-                }
                 self.news.notify_one();
             }
             What::Goodbye => {
                 if peers.goodbye(header, next) {
-                    info!(
-                        object = self.name,
-                        peer = text,
-                        "the other bridge has ended"
-                    );
+                    self.refusals.news(text, "the other bridge has ended");
                 }
             }
             What::Refusal => {

@@ -1,6 +1,9 @@
 //! The bridges that subscribe to an object, and how much each has delivered.
 
-use crate::wire::{Header, LACKS};
+use crate::{
+    HEARTBEAT,
+    wire::{Header, JOINS, LACKS},
+};
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -33,6 +36,12 @@ pub struct Peers {
     left_at: Option<u64>,
     /// Whether a bridge has said something since this was last set to false.
     pub has_news: bool,
+    /// Whether a bridge that has no value has joined since `take_joined` last returned true.
+    has_joined: bool,
+    /// When `take_joined` last returned true.
+    welcomed: Option<Instant>,
+    /// When `take_lacking` last returned a number.
+    resent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,6 +67,9 @@ impl Peers {
             timeout,
             left_at: None,
             has_news: false,
+            has_joined: false,
+            welcomed: None,
+            resent: None,
         }
     }
 
@@ -88,6 +100,7 @@ impl Peers {
         peer.lacks = (want.flags & LACKS != 0).then_some(want.round);
         peer.seen = now;
         self.has_news = true;
+        self.has_joined |= want.flags & JOINS != 0;
         if is_known {
             Answer::Known
         } else {
@@ -166,15 +179,34 @@ impl Peers {
     }
 
     /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
-    /// returned once.
-    pub fn take_lacking(&mut self, round: u64) -> Option<u64> {
+    /// returned once, and one at most in a heartbeat: a hostile bridge can claim a gap in every packet, and each makes
+    /// the publisher send a window of packets to all bridges.
+    pub fn take_lacking(&mut self, round: u64, now: Instant) -> Option<u64> {
+        if is_early(self.resent, now) {
+            return None;
+        }
         let mut first = None;
         for peer in self.peers.values_mut() {
             if peer.lacks.take() == Some(round) {
                 first = Some(first.map_or(peer.expects, |first: u64| first.min(peer.expects)));
             }
         }
+        if first.is_some() {
+            self.resent = Some(now);
+        }
         first
+    }
+
+    /// Returns whether a bridge that has no value has joined; each is returned once, and true at most once in a
+    /// heartbeat. For each true, all bridges get an offer and the newest value, so a hostile bridge that joins in every
+    /// packet would otherwise use up the network.
+    pub fn take_joined(&mut self, now: Instant) -> bool {
+        if !self.has_joined || is_early(self.welcomed, now) {
+            return false;
+        }
+        self.has_joined = false;
+        self.welcomed = Some(now);
+        true
     }
 
     /// Returns whether one bridge at a time gets the messages.
@@ -194,6 +226,11 @@ impl Peers {
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
+}
+
+/// Returns whether less than a heartbeat has passed since then.
+fn is_early(last: Option<Instant>, now: Instant) -> bool {
+    last.is_some_and(|last| now.duration_since(last) < HEARTBEAT)
 }
 
 #[cfg(test)]
@@ -302,9 +339,49 @@ mod tests {
         let mut header = want(1, 3, 3);
         (header.flags, header.round) = (LACKS, 5);
         peers.want(&header, "one", 10, now);
-        assert_eq!(peers.take_lacking(5), Some(3));
-        assert_eq!(peers.take_lacking(5), None);
+        assert_eq!(peers.take_lacking(5, now), Some(3));
+        assert_eq!(peers.take_lacking(5, now + HEARTBEAT), None);
         peers.want(&header, "one", 10, now);
-        assert_eq!(peers.take_lacking(6), None);
+        assert_eq!(peers.take_lacking(6, now + HEARTBEAT), None);
+    }
+
+    #[test]
+    fn what_is_lacking_again_soon_is_sent_again_after_a_heartbeat() {
+        let (mut peers, now) = peers(false);
+        let mut header = want(1, 3, 3);
+        for (round, expected) in [(5, Some(3)), (6, None)] {
+            (header.flags, header.round) = (LACKS, round);
+            peers.want(&header, "one", 10, now);
+            assert_eq!(peers.take_lacking(round, now), expected);
+        }
+        assert_eq!(peers.take_lacking(6, now + HEARTBEAT), Some(3));
+    }
+
+    #[test]
+    fn a_bridge_that_joins_in_every_packet_counts_once_in_a_heartbeat() {
+        let (mut peers, now) = peers(false);
+        let mut header = want(1, 0, 0);
+        peers.want(&header, "one", 0, now);
+        assert!(!peers.take_joined(now)); // it has a value
+        header.flags = JOINS;
+        let mut counted = 0;
+        for millis in 0..1000 {
+            let now = now + Duration::from_millis(millis);
+            peers.want(&header, "one", 0, now);
+            counted += usize::from(peers.take_joined(now));
+        }
+        assert_eq!(counted, 4);
+    }
+
+    #[test]
+    fn a_bridge_that_joins_soon_after_another_one_counts_later() {
+        let (mut peers, now) = peers(false);
+        for (from, counts_at_once) in [(1, true), (2, false)] {
+            let mut header = want(from, 0, 0);
+            header.flags = JOINS;
+            peers.want(&header, "one", 0, now);
+            assert_eq!(peers.take_joined(now), counts_at_once);
+        }
+        assert!(peers.take_joined(now + HEARTBEAT) && !peers.take_joined(now + 2 * HEARTBEAT));
     }
 }

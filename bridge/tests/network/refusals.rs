@@ -221,10 +221,10 @@ fn a_difference_of_the_objects_is_an_error_on_both_sides_and_named() {
     };
     let ones = "\"1111111111111111\"";
     let cases: [(&str, [&str; 2], Create); 5] = [
-        ("the kind of object", ["Ring", "Broadcast"], &broadcast),
+        ("the kind of object", ["\"ring", "\"broad"], &broadcast),
         ("the layout name", ["\"order\"", "\"trade\""], &layout),
         ("the capacity", ["65536", "1000"], &capacity),
-        ("an option (many senders, lossy)", ["0", "1"], &many),
+        ("the set of options", ["\"none", "\"many"], &many),
         ("the fingerprint of the layout", ["\"", ones], &fingerprint),
     ];
     for (what, [one, other], create) in cases {
