@@ -107,7 +107,8 @@ class Ring(_Stream, _core.Ring):
 
     The first handle that sends becomes the sender, and the first one that receives becomes the receiver, until it is
     closed or releases the role, or its process ends. Iteration receives messages until all senders have released their
-    roles.
+    roles. If the senders of an earlier run released their roles or died, receiving from an empty ring fails at once,
+    until the next sender starts: call ``set_keep_waiting(True)``, or remove the ring at the end of each run.
 
     Only one thread at a time may send with a handle, and only one may receive; another thread gets ``shmkey.Busy``.
     """
@@ -145,8 +146,11 @@ class Broadcast(_Stream, _core.Broadcast):
     """Messages from one process to up to 64 subscribers, each of which receives all of them in order.
 
     The first handle that publishes becomes the publisher, until it is closed or releases the role, or its process ends.
-    A handle subscribes by ``subscribe()``. The publisher of a lossless broadcast waits for the slowest subscriber; that
-    of a lossy one overwrites the oldest messages, and ``missed`` counts those that a subscriber did not get.
+    A handle subscribes by ``subscribe()``. The publisher of a lossless broadcast waits for the slowest subscriber;
+    without a subscriber, it overwrites the oldest messages. That of a lossy one always overwrites them, and ``missed``
+    counts those that a subscriber did not get. If the publisher of an earlier run released its role or died, receiving
+    fails at once, until the next publisher starts: call ``set_keep_waiting(True)``, or remove the broadcast at the end
+    of each run.
     """
 
     publish = _core.Stream.send

@@ -444,8 +444,8 @@ impl<T: Plain> Latest<T> {
 
     /// Returns a descriptor that is readable when there may be a newer value: for `poll(2)`, `epoll(7)`, `select(2)`
     /// and event loops. When it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`. That
-    /// call makes the descriptor unreadable until the next value is published. Pass the same `seen` to all these calls.
-    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
+    /// call makes the descriptor unreadable until the next value is published, but for at most 250 ms. Pass the same
+    /// `seen` to all these calls. [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
     /// If the latest value is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///

@@ -363,7 +363,8 @@ pub struct RwLockReadGuard<'a, T: Plain> {
 
 impl<T: Plain> RwLockReadGuard<'_, T> {
     /// Returns whether a writer died while it had the lock, and no later writer has marked the value as consistent.
-    /// Then the value may be half changed.
+    /// Then the value may be half changed. A reader cannot repair it: drop this guard, which loses nothing, and call
+    /// [`write`](RwLock::write).
     #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died
