@@ -154,6 +154,19 @@ private:
 
 namespace detail {
 
+#if defined(__cpp_exceptions)
+/// What value() throws. Its what() is the sentence alone: that of std::system_error also ends with the text of the
+/// errno, which says less.
+class thrown : public std::system_error {
+public:
+    explicit thrown(const shmkey::error &why) : std::system_error(why.code()), why_(why) {}
+    [[nodiscard]] const char *what() const noexcept override { return why_.sentence(); }
+
+private:
+    shmkey::error why_;
+};
+#endif
+
 /// What result<T> and result<void> have in common.
 class outcome {
 public:
@@ -168,7 +181,7 @@ protected:
     {
         if (!has_value) {
 #if defined(__cpp_exceptions)
-            throw std::system_error(why_.code(), why_.sentence());
+            throw thrown(why_);
 #else
             std::terminate();
 #endif
@@ -197,8 +210,8 @@ public:
     [[nodiscard]] T *operator->() noexcept { return value_.operator->(); }
     [[nodiscard]] const T *operator->() const noexcept { return value_.operator->(); }
 
-    /// Returns the T. If there is none, throws a std::system_error with the errno and the sentence, or calls
-    /// std::terminate() where exceptions are disabled.
+    /// Returns the T. If there is none, throws a std::system_error, whose code() is the errno and whose what() is
+    /// the sentence, or calls std::terminate() where exceptions are disabled.
     [[nodiscard]] T &value() & { return expect(has_value()), *value_; }
     [[nodiscard]] const T &value() const & { return expect(has_value()), *value_; }
     [[nodiscard]] T &&value() && { return expect(has_value()), *std::move(value_); }
