@@ -139,10 +139,11 @@ impl RawLatest {
     pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
             algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
+        // The error has the size that the caller knows, and not that of the payload.
         let too_large = || Error::too_large(size).opening(Kind::Latest, place.site.name());
         let spec = Spec {
             kind: Kind::Latest,
-            size: payload.ok_or_else(too_large)?,
+            size: payload.filter(Spec::fits).ok_or_else(too_large)?,
             any_size: false,
             capacity: 0,
             layout: &place.layout,

@@ -36,11 +36,15 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_READ_ONLY), ENOENT, subject, "shmget(key ");
     REFUSES_NULL(shm_latest_open(name, (size_t) 1 << 62, NULL, MAKE), EINVAL, subject, "size");
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "18446744073709551615 bytes is too large");
+    /* The size of the caller, also if only the header has no room behind it. */
+    REFUSES_NULL(shm_latest_open(name, ((size_t) 1 << 63) - 300, NULL, MAKE), EINVAL, subject, "9223372036854775508 bytes is too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, (const char *) 8, MAKE), EFAULT, subject, "the layout is an invalid pointer");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "SHMKEY_EXCLUSIVE is a flag of a segment");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
+    snprintf(subject, sizeof subject, "reader-writer lock \"%s\": ", name);
+    REFUSES_NULL(shm_rwlock_open(name, (size_t) -5000, NULL, MAKE), EINVAL, subject, "18446744073709546616 bytes is too large");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");
     snprintf(subject, sizeof subject, "semaphore \"%s\": ", name);
