@@ -2063,16 +2063,16 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
 // them, and this call creates them.
 //
-// objects: the objects, in any mix; none of them twice.
+// objects: the objects, in any mix; the handle of a ring or a broadcast not twice.
 // count: their number, 1 to 128.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the index of an object that is ready, 0 to count - 1; or -1.
 // Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
 // a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
-// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
-// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
-// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
+// or an element has no handle, two handles, the ring or broadcast of another element, or a reserved field that is not
+// NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead; EPERM a handle of a
+// broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 // Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 

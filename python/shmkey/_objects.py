@@ -272,10 +272,10 @@ def wait_any(
     peer has released its role or died, a semaphore with a count above 0, a latest value newer than ``seen``.
 
     Receives nothing from that object: call its ``recv(0)`` or ``wait(0)``. The search begins after the object that the
-    last call returned, so an object that is always ready does not hide the others. There can be up to 128 objects, none
-    of them twice.
+    last call returned, so an object that is always ready does not hide the others. There can be up to 128 objects.
 
-    Raises TimeoutError, BlockingIOError if timeout is 0, and Cancelled.
+    Raises ValueError if there are more or one is there twice, TimeoutError, BlockingIOError if timeout is 0, and
+    Cancelled.
     """
     objects = list(itertools.islice(objects, 129))
     if len(objects) > 128:

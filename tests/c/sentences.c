@@ -200,12 +200,17 @@ static void arguments(void)
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     waitables[1] = (struct shm_waitable) {0};
     REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
+    waitables[0].semaphore = NULL;
+    waitables[0].ring = ring;
+    waitables[1].ring = ring;
+    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has the handle of an element before it");
+    waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     REFUSES(shm_wait_any(waitables, 1, -2), EINVAL, "shm_wait_any: ", "the timeout is -2");
     REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects");
     REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
     REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
-    waitables[1].broadcast = broadcast;
+    waitables[1] = (struct shm_waitable) {.broadcast = broadcast};
     REFUSES(shm_wait_any(waitables, 2, 0), EPERM, "broadcast (id ", "wait: EPERM: this handle is not subscribed");
     shm_broadcast_close(broadcast);
     REFUSES_NULL(shm_broadcast_open_at(AT(id, 10240), 64, 0, SHMKEY_READ_ONLY), EACCES, "broadcast (id ", "the broadcast is lossless");
