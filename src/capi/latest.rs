@@ -230,9 +230,9 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 /// edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-/// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
-/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
-/// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+/// call that fails makes the descriptor unreadable until the next value is published, but for at most 250 ms. Do not
+/// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that
+/// of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// latest: a handle that is open.
 ///

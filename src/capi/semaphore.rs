@@ -123,8 +123,8 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 /// edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-/// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
-/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
+/// call that fails makes the descriptor unreadable until the next shm_semaphore_post(), but for at most 250 ms. Do not
+/// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 ///
 /// semaphore: a handle that is open.
 ///

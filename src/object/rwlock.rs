@@ -87,10 +87,12 @@ impl RawRwLock {
     /// Opens a lock around `size` bytes. The process that creates it calls `first` to write them; before that, they are
     /// 0.
     pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawRwLock, Error> {
+        // The error has the size that the caller knows, and not that of the payload.
         let too_large = || Error::too_large(size).opening(Kind::RwLock, place.site.name());
+        let payload = VALUE.checked_add(size);
         let spec = Spec {
             kind: Kind::RwLock,
-            size: VALUE.checked_add(size).ok_or_else(too_large)?,
+            size: payload.filter(Spec::fits).ok_or_else(too_large)?,
             any_size: false,
             capacity: 0,
             layout: &place.layout,
@@ -363,7 +365,8 @@ pub struct RwLockReadGuard<'a, T: Plain> {
 
 impl<T: Plain> RwLockReadGuard<'_, T> {
     /// Returns whether a writer died while it had the lock, and no later writer has marked the value as consistent.
-    /// Then the value may be half changed.
+    /// Then the value may be half changed. A reader cannot repair it: drop this guard, which loses nothing, and call
+    /// [`write`](RwLock::write).
     #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died
