@@ -6,6 +6,7 @@ use crate::{
     format::Format,
     list,
     output::{self, Failure},
+    remove,
     sized::{self, Opening, Site},
     target::Target,
     words,
@@ -121,9 +122,10 @@ fn expect_free(key: Key) -> Result<(), Failure> {
     let fact = Fact::of(id, Look::Outside)?;
     let users = fact.as_ref().and_then(columns::users);
     let users = users.unwrap_or_else(|| "no process".to_owned());
+    let removal = fact.map(|fact| format!("; {}", remove::removal(&fact.status)));
+    let removal = removal.unwrap_or_default();
     Err(Failure::Because(format!(
-        "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged, shmkey \
-         remove {id} removes it"
+        "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged{removal}"
     )))
 }
 

@@ -4,6 +4,7 @@ use crate::{
     backend, child,
     open::{self, Kind},
     output::{Failure, complain},
+    remove,
     sized::{Lock, Opening, Refused, Site},
     target::Target,
     waiting::Waiting,
@@ -12,6 +13,7 @@ use clap::Args;
 use shmkey::Holding;
 use shmkey_core::sync;
 use std::{
+    convert,
     ffi::OsString,
     io,
     os::unix::process::CommandExt,
@@ -74,10 +76,12 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         if late {
             options.waiting.late(why)
         } else if lost {
-            let (id, shmkey) = (segment.id(), backend::command());
-            Failure::Because(format!(
-                "{why}; {shmkey} remove {id} removes the {kind}, and {shmkey} create creates it again"
-            ))
+            target.status().map_or_else(convert::identity, |status| {
+                let (removal, shmkey) = (remove::removal(&status), backend::command());
+                Failure::Because(format!(
+                    "{why}; {removal}, and {shmkey} create creates it again"
+                ))
+            })
         } else {
             Failure::Because(why)
         }
@@ -87,7 +91,8 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         lock.lock_shared(timeout).ok_or_else(|| {
             Failure::Because(format!(
                 "the segment {target} holds a {kind}, which has one owner at a time; --shared is \
-                 for a reader-writer lock (shmkey create --rwlock)"
+                 for a reader-writer lock ({} create --rwlock)",
+                backend::command()
             ))
         })?
     } else {

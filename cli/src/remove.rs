@@ -11,7 +11,7 @@ use crate::{
     words,
 };
 use clap::{ArgGroup, Args};
-use shmkey::{Contents, Segment};
+use shmkey::{Contents, Segment, Status};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -94,9 +94,20 @@ fn other(kind: Kind, target: &Target, dry_run: bool) -> Result<String, Failure> 
 
 fn not_yours(what: &str, target: &Target, owner: u32) -> String {
     format!(
-        "{what} {target} belongs to {}; only its owner, its creator and root can remove it",
+        "{what} {target} belongs to {}; {OTHERS}",
         words::user(owner)
     )
+}
+
+const OTHERS: &str = "only its owner, its creator and root can remove it";
+
+/// Returns the command that removes a segment, or who can remove it if this process cannot.
+pub fn removal(status: &Status) -> String {
+    if is_ours(status) {
+        format!("{} remove {} removes it", backend::command(), status.id)
+    } else {
+        OTHERS.to_owned()
+    }
 }
 
 fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
@@ -104,9 +115,9 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} is attached by {}; {} remove {id} removes it nevertheless",
+            "the segment {target} is attached by {}, so its name is not enough to remove it; {}",
             users(id)?,
-            backend::command()
+            removal(&status)
         )));
     }
     if dry_run && !is_ours(&status) {

@@ -305,6 +305,27 @@ fn orphans_of_unknown_creators_stay() {
     });
 }
 
+/// No user is told to remove a segment that it may not remove.
+#[test]
+fn advice_to_remove_is_for_those_who_may() {
+    let program = PublicCopy::new();
+    alone(|| {
+        let name = Name::new();
+        name.create("100");
+        let _attached = name.segment().attach().unwrap();
+        for arguments in [
+            &["create", "--size", "100", "--name", &name.0][..],
+            &["remove", &name.0],
+        ] {
+            let output = program.unprivileged(arguments).output().unwrap();
+            let why = String::from_utf8(output.stderr).unwrap();
+            let owners = "; only its owner, its creator and root can remove it";
+            assert!(why.contains(owners), "{why}");
+            assert!(refusal(arguments).contains("removes it"));
+        }
+    });
+}
+
 /// A user other than root removes its own orphans, and leaves those of others alone.
 #[test]
 fn orphans_of_an_ordinary_user() {
