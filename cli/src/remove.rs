@@ -46,7 +46,7 @@ pub struct Options {
     /// Only those that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
-    /// Also those that hold something for a later process: messages, a value, a count, an unlocked lock
+    /// Also those that hold something for a later process: messages, a value, a count, a lock
     ///
     /// A published value is kept if its publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]

@@ -229,11 +229,32 @@ fn mutexes_and_semaphores_of_scripts_are_removed_only_with_data() {
             "{said}"
         );
         assert_eq!(ids().len(), 2);
-        // The holder of a lock that was killed does not come back for it.
-        let name = Name::new();
+        shmkey(&["remove", "--orphans", "--with-data", "--yes"]);
+        assert_eq!(ids().len(), 0);
+    });
+}
+
+/// What a lock protects outlives its owner: the next one learns of the death, and repairs it.
+#[test]
+fn locks_of_dead_owners_are_removed_only_with_data_unless_they_are_lost() {
+    alone(|| {
+        let names = [(); 3].map(|()| Name::new());
+        let [mutex, writer, reader] = [0, 1, 2].map(|number| names[number].0.as_str());
         Child::new(|| {
-            let lock = shmkey::Mutex::<u64>::open(name.0.as_str(), 0).unwrap();
+            let lock = shmkey::Mutex::<u64>::open(mutex, 0).unwrap();
             std::mem::forget(lock.lock().unwrap());
+            let lock = shmkey::RwLock::<u64>::open(writer, 0).unwrap();
+            std::mem::forget(lock.write().unwrap());
+            let lock = shmkey::RwLock::<u64>::open(reader, 0).unwrap();
+            std::mem::forget(lock.read().unwrap());
+        })
+        .kill();
+        let said = shmkey(&["remove", "--orphans", "--yes"]);
+        assert!(said.contains("(a reader-writer lock, a mutex)"), "{said}");
+        assert_eq!(ids().len(), 3);
+        Child::new(|| {
+            let lock = shmkey::Mutex::<u64>::open(mutex, 0).unwrap();
+            drop(lock.lock().unwrap());
         })
         .kill();
         shmkey(&["remove", "--orphans", "--yes"]);
