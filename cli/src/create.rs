@@ -12,14 +12,26 @@ use crate::{
     words,
 };
 use clap::Args;
-use shmkey::{Broadcast, Holding, Key, Place, Ring, Segment, Semaphore};
+use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
+
+/// What an option for a ring conflicts with. That it requires --ring is not enough: clap ignores a requirement that
+/// conflicts with another argument.
+const NOT_RING: [&str; 7] = [
+    "kind",
+    "broadcast",
+    "semaphore",
+    "mutex",
+    "rwlock",
+    "condvar",
+    "latest",
+];
 
 #[derive(Args)]
 pub struct Options {
     /// The size of the segment: 4096, 0x1000, 4K, 1MiB
-    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "rwlock", "latest"])]
+    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "rwlock", "condvar", "latest"])]
     size: Option<usize>,
     #[command(flatten)]
     kind: Kind,
@@ -60,6 +72,9 @@ pub struct Options {
     /// Create a reader-writer lock in the segment, which protects --size bytes [default: 0]
     #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
     rwlock: bool,
+    /// Create a condition variable in the segment
+    #[arg(long, group = "object", conflicts_with_all = ["kind", "size"])]
+    condvar: bool,
     /// Create a latest value in the segment, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
     ///
     /// shmkey-get(1) describes formats.
@@ -68,6 +83,12 @@ pub struct Options {
     /// The name of the object's layout: the programs that open the object must give the same name
     #[arg(long, value_name = "NAME", requires = "object")]
     layout: Option<String>,
+    /// With --ring: up to 64 processes are its senders at the same time, instead of one
+    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    many_senders: bool,
+    /// With --ring: a sender that finds no room drops the oldest messages, instead of waiting
+    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    drop_oldest: bool,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
     #[arg(long, requires = "broadcast")]
     lossy: bool,
@@ -145,6 +166,9 @@ fn create(options: &Options, key: Key) -> Result<i32, Failure> {
     } else if options.rwlock {
         expect_key("reader-writer lock", NAME, key)?;
         sized::Lock::open_rwlock(&opening(options, size))?.id()
+    } else if options.condvar {
+        expect_key("condition variable", KEY, key)?;
+        Condvar::open(place(options, key)?)?.segment().id()
     } else if let Some(size) = options.latest {
         expect_key("latest value", NAME, key)?;
         sized::Latest::open(&opening(options, size))?.id()
@@ -266,7 +290,10 @@ fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
             "the existing ring has a capacity of {capacity} bytes, not {size}"
         )));
     }
-    let ring = Ring::open(place(options, key)?, size)?;
+    let ring = Ring::options()
+        .many_senders(options.many_senders)
+        .drop_oldest(options.drop_oldest)
+        .open(place(options, key)?, size)?;
     Ok(ring.segment().id())
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Mutex, Place, Semaphore};
+use shmkey::{Condvar, Mutex, Place, Semaphore};
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Output, Stdio},
@@ -374,6 +374,7 @@ fn objects_are_created_under_names() {
         ),
         (&["--rwlock"], "needs a name"),
         (&["--semaphore", "1"], "needs a key"),
+        (&["--condvar"], "needs a key"),
         (&["--latest", "4"], "needs a name"),
     ] {
         let why = refusal(&[&["create"], kind].concat());
@@ -387,6 +388,10 @@ fn objects_are_created_under_names() {
             &[&["create", "--ring", "--size", "64", "--name", "x"], kind].concat(),
         );
     }
+    let condvar = Name::new();
+    let id = shmkey(&["create", "--condvar", "--name", &condvar.0]);
+    let program = Condvar::open(condvar.0.as_str()).unwrap();
+    assert_eq!(id.trim(), program.segment().id().to_string());
     let name = mutex();
     let create = ["create", "--mutex", "--name", &name.0];
     assert!(refusal(&create).contains("--existing"));
