@@ -16,11 +16,20 @@ use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
-/// What an option for a ring conflicts with. That it requires --ring is not enough: clap ignores a requirement that
-/// conflicts with another argument.
+/// What an option for a ring, and one for a broadcast, conflict with. That they require --ring or --broadcast is not
+/// enough: clap ignores a requirement that conflicts with another argument.
 const NOT_RING: [&str; 7] = [
     "kind",
     "broadcast",
+    "semaphore",
+    "mutex",
+    "rwlock",
+    "condvar",
+    "latest",
+];
+const NOT_BROADCAST: [&str; 7] = [
+    "kind",
+    "ring",
     "semaphore",
     "mutex",
     "rwlock",
@@ -45,7 +54,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "project")]
     path: Option<PathBuf>,
     /// The project id for --path: a number from 1 to 255, or a letter
-    #[arg(long, value_name = "ID", value_parser = project, requires = "path")]
+    #[arg(long, value_name = "ID", value_parser = project, requires = "path", conflicts_with_all = ["key", "name"])]
     project: Option<i32>,
     /// The permission bits, in octal
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0600")]
@@ -90,7 +99,7 @@ pub struct Options {
     #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
     drop_oldest: bool,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
-    #[arg(long, requires = "broadcast")]
+    #[arg(long, requires = "broadcast", conflicts_with_all = NOT_BROADCAST)]
     lossy: bool,
 }
 

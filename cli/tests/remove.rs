@@ -63,6 +63,15 @@ fn options_that_do_not_go_together_are_a_usage_error() {
         &["remove", "--owner", "root", "7"],
         &["remove", "--mine"],
         &["create", "--size", "10", "--mode", "0"],
+        &["create", "--name", "x", "--mutex", "--lossy"],
+        &["create", "--name", "x", "--size", "64", "--ring", "--lossy"],
+        &["create", "--name", "x", "--size", "64", "--project", "5"],
+        &["create", "--key", "1", "--size", "64", "--project", "5"],
+        &["create", "--name", "x", "--messages", "--lossy"],
+        &["create", "--name", "x", "--mutex", "--many-senders"],
+        &["create", "--size", "64", "--broadcast", "--drop-oldest"],
+        &["get", "7", "--json", "--length", "1"],
+        &["get", "7", "--json", "--raw"],
     ] {
         let code = support::run(arguments, b"").status.code();
         assert_eq!(code, Some(2), "{arguments:?}");
