@@ -70,7 +70,8 @@ The options of shmkey list work without a command, too: shmkey --json.
 
 man shmkey lists the options of ipcs, ipcrm, ipcmk and lsipc, and what replaces them.
 
-Exit status: 0 for success, 1 for a failure, 2 for a usage error.";
+Exit status: 0 for success, 1 for a failure, 2 for a usage error. The manual pages of lock, wait and trace describe \
+others.";
 
 #[derive(Subcommand)]
 enum Command {
