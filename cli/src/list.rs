@@ -6,6 +6,7 @@ use crate::{
     facts::{Fact, Facts, Look},
     json, others,
     output::{self, Failure},
+    quoting::in_quotes,
     summary, words,
 };
 use clap::{Args, ValueEnum};
@@ -291,7 +292,7 @@ impl Filter {
 
 pub fn uid(owner: &str) -> Result<u32, String> {
     let named = || uzers::get_user_by_name(owner).map(|user| user.uid());
-    let unknown = || format!("there is no user {}", words::plain(owner));
+    let unknown = || format!("there is no user {}", in_quotes(owner.as_bytes()));
     owner.parse().ok().or_else(named).ok_or_else(unknown)
 }
 
