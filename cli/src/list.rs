@@ -126,6 +126,7 @@ pub enum Sort {
     Size,
     Owner,
     /// How often it is attached, the most often first
+    #[value(alias = "attached")]
     Users,
     /// The oldest first
     Age,
