@@ -182,25 +182,20 @@ fn orphans(options: &Options) -> Result<(), Failure> {
             return output::print("Nothing was removed.\n");
         }
     }
-    let mut removed = 0;
-    let done = output::each(&mine, |fact| {
+    output::each(&mine, |fact| {
         let id = fact.status.id;
         if !still_orphan(fact)? {
             return Ok(format!("{id} is no longer an orphan\n"));
         }
         match Segment::from_id(id).remove() {
             // Another process has removed it.
-            Err(error) if is_gone(error.kind()) => return Ok(String::new()),
-            done => done?,
+            Err(error) if is_gone(error.kind()) => Ok(format!("{id} is removed already\n")),
+            done => {
+                done?;
+                Ok(format!("removed {id}{}\n", rest(id)?))
+            }
         }
-        removed += 1;
-        Ok(match rest(id)? {
-            rest if rest.is_empty() => rest,
-            rest => format!("removed {id}{rest}\n"),
-        })
-    });
-    output::print(&format!("Removed {}.\n", words::count(removed, "segment")))?;
-    done
+    })
 }
 
 /// Returns the orphans to remove, and prints how many are left alone and why.

@@ -127,7 +127,8 @@ fn orphans_are_removed_and_nothing_else() {
         let said = shmkey(&["remove", "--orphans", "--dry-run"]);
         assert!(said.ends_with("1 segment would be removed.\n"), "{said}");
         assert_eq!(listed(&[]).len(), 4);
-        shmkey(&["remove", "--orphans", "--yes"]);
+        let said = shmkey(&["remove", "--orphans", "--yes"]);
+        assert_eq!(said, format!("removed {orphan}\n"));
         assert_eq!(ids(), before);
         assert_eq!(
             shmkey(&["remove", "--orphans"]),
@@ -170,7 +171,7 @@ fn the_advice_has_the_filters_of_the_list() {
             let advice = format!("shmkey remove --orphans {filter} removes it.");
             assert!(list.contains(&advice), "{list}");
             let remove = [&["remove", "--orphans", "--yes"][..], &arguments].concat();
-            assert!(shmkey(&remove).contains("Removed 1 segment."));
+            assert!(shmkey(&remove).starts_with("removed "));
             assert_eq!(ids().len(), left);
         }
         let list = shmkey(&["list"]);
@@ -297,7 +298,8 @@ fn orphans_with_data_are_reported() {
             ) && text.contains("; --with-data removes it, too."),
             "{text}"
         );
-        assert!(shmkey(&["remove", "--orphans", "--yes", "--with-data"]).contains("Removed 1 "));
+        let all = ["remove", "--orphans", "--yes", "--with-data"];
+        assert!(shmkey(&all).starts_with("removed "));
     });
 }
 
@@ -373,7 +375,7 @@ fn orphans_of_an_ordinary_user() {
             said.contains("1 orphan of other users left alone"),
             "{said}"
         );
-        assert!(said.contains("Removed 1 segment."), "{said}");
+        assert!(said.contains("\nremoved "), "{said}");
         assert_eq!(listed(&["--orphans"])[0]["id"], roots);
         let said = unprivileged(&["list"]);
         assert!(
