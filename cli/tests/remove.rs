@@ -337,7 +337,7 @@ fn orphans_of_unknown_creators_stay() {
     });
 }
 
-/// No user is told to remove a segment that it may not remove.
+/// Users who may not remove a segment read who may.
 #[test]
 fn advice_to_remove_is_for_those_who_may() {
     let program = PublicCopy::new();
