@@ -27,8 +27,8 @@ pub struct Options {
     looking: list::Looking,
     /// Attach a segment, if need be, to look for objects
     ///
-    /// Without this option, shmkey attaches only a segment that may have been created for an object. The kernel records
-    /// shmkey as the last user of a segment that it attaches.
+    /// Without this option, shmkey attaches only a segment that may have been created for an object. shmkey becomes
+    /// the last user of a segment that it attaches.
     #[arg(long, conflicts_with = "no_contents")]
     contents: bool,
     /// Print a JSON object for each segment on a line; shmkey-list(1) describes it

@@ -466,7 +466,7 @@ fn tokens_are_named() {
 fn a_token_left_behind_is_an_orphan() {
     alone(|| {
         Child::new(|| drop(create_token())).kill();
-        assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("Removed 1 segment"));
+        assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("removed "));
     });
 }
 

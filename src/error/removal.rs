@@ -1,12 +1,13 @@
 //! Tests that no error advises to use another segment without saying who uses this one. (They are here
 //! because explanations are also compiled into the drop-in, which has no objects.)
 
-use crate::explain::Ownership;
+use crate::explain::{Ownership, names};
 use crate::{Broadcast, Condvar, Key, Latest, Mutex, Ring, RwLock, Segment, Semaphore};
 use core::ffi::c_int;
 
 fn of(id: c_int) -> String {
-    Ownership::of(id).unwrap().to_string()
+    let ownership = Ownership::of(id).unwrap();
+    ownership.text(&names::SYSTEM_V).to_string()
 }
 
 #[test]
