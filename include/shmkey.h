@@ -640,9 +640,9 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
 // Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
-// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_semaphore_canceller() was called before.
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 //
 // semaphore: a handle that is open.
 // on: 1, or 0.
@@ -784,9 +784,9 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
 // Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
-// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
-// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
-// was called before.
+// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or between
+// two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was installed
+// with SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
 //
 // mutex: a handle that is open.
 // on: 1, or 0.
@@ -894,7 +894,8 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
-// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not.
+// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not. The waits
+// of other threads may end, too, within 300 ms.
 //
 // condvar: a handle that is open.
 //
@@ -914,8 +915,8 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 
 // Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 // then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
-// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
-// unless shm_condvar_canceller() was called before.
+// before the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A
+// handler that was installed with SA_RESTART ends a wait, too, unless shm_condvar_canceller() was called before.
 //
 // condvar: a handle that is open.
 // on: 1, or 0.
@@ -1078,8 +1079,8 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 
 // Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 // then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
-// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_rwlock_canceller() was called before.
+// the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler
+// that was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
 //
 // lock: a handle that is open.
 // on: 1, or 0.
@@ -1253,9 +1254,9 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
 // Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
-// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_latest_canceller() was called before.
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_latest_canceller() was called before.
 //
 // latest: a handle that is open.
 // on: 1, or 0.
@@ -1614,9 +1615,9 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
 // Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
-// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
-// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_ring_canceller() was called before.
+// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
+// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 //
 // ring: a handle that is open.
 // on: 1, or 0.
@@ -1997,8 +1998,8 @@ int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
 // Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 // fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_broadcast_canceller() was called before.
+// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
+// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 //
 // broadcast: a handle that is open.
 // on: 1, or 0.

@@ -879,8 +879,8 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
 
 /// Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 /// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_broadcast_canceller() was called before.
+/// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
+/// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 ///
 /// broadcast: a handle that is open.
 /// on: 1, or 0.

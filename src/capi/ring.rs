@@ -965,9 +965,9 @@ pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_in
 }
 
 /// Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
-/// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
-/// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_ring_canceller() was called before.
+/// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
+/// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 ///
 /// ring: a handle that is open.
 /// on: 1, or 0.

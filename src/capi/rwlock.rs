@@ -229,8 +229,8 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
 
 /// Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 /// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
-/// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_rwlock_canceller() was called before.
+/// the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler
+/// that was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
 ///
 /// lock: a handle that is open.
 /// on: 1, or 0.

@@ -170,9 +170,9 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 }
 
 /// Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
-/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-/// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_semaphore_canceller() was called before.
+/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+/// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 ///
 /// semaphore: a handle that is open.
 /// on: 1, or 0.
