@@ -123,7 +123,12 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         ));
     }
     if status.locked {
-        lines.push(("locked", "yes: it is never swapped out".to_owned()));
+        let effect = if backend::is_user() {
+            "yes, without effect: the user backend locks no memory"
+        } else {
+            "yes: it is never swapped out"
+        };
+        lines.push(("locked", effect.to_owned()));
     }
     if let Some(huge) = fact.huge() {
         lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));
