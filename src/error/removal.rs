@@ -30,10 +30,8 @@ fn each_kind_of_object_is_named_without_attaching() {
         (broadcast.segment().id(), "a broadcast"),
     ] {
         let before = Segment::from_id(id).status().unwrap();
-        let (text, part) = (
-            of(id),
-            format!(", holds {object}, and is attached once; it is in use"),
-        );
+        let text = of(id);
+        let part = format!(", holds {object}, and is attached once; it is in use");
         assert!(text.contains(&part), "{text}");
         assert_eq!(Segment::from_id(id).status().unwrap(), before);
         Segment::from_id(id).remove().unwrap();
