@@ -17,6 +17,7 @@ tasks! {
     parts_are_detached_where_others_end_behind_it
     what_is_free_behind_an_attachment_stays_free
     a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped
+    what_was_attached_inside_an_attachment_is_detached_for_itself
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -153,6 +154,41 @@ fn parts_are_detached_where_others_end_behind_it() {
     // SAFETY: it is mapped, or the test ends here.
     assert_eq!(unsafe { behind.read() }, 5);
     assert!(is_mapped(behind.wrapping_add(3 * 4096)));
+}
+
+/// Attaches a segment in place of what is mapped at an address.
+fn attach_over(id: i32, memory: *mut u8) -> *mut u8 {
+    // SAFETY: no code uses what is replaced.
+    let attached = unsafe { backend::attach(id, memory.cast(), libc::SHM_REMAP) };
+    assert_eq!(attached, Ok(memory.cast()));
+    memory
+}
+
+fn unmap(memory: *mut u8, pages: usize) {
+    // SAFETY: these pages of the segment are not used any more.
+    assert_eq!(unsafe { libc::munmap(memory.cast(), pages * 4096) }, 0);
+}
+
+fn what_was_attached_inside_an_attachment_is_detached_for_itself() {
+    let (large, small) = (private(8 * 4096), private(2 * 4096));
+    let outer = attach(large);
+    let inner = attach_over(small, outer.wrapping_add(2 * 4096));
+    detach(inner);
+    for page in 0..8 {
+        let is_outer = !(2..4).contains(&page);
+        assert_eq!(
+            is_mapped(outer.wrapping_add(page * 4096)),
+            is_outer,
+            "{page}"
+        );
+    }
+    assert_eq!((nattch(large), nattch(small)), (1, 0));
+    let behind = map_over(inner, 1);
+    detach(outer);
+    // SAFETY: it is mapped, or the test ends here.
+    assert_eq!(unsafe { behind.read() }, 5);
+    assert!(!is_mapped(outer) && !is_mapped(outer.wrapping_add(7 * 4096)));
+    assert_eq!(nattch(large), 0);
 }
 
 fn a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped() {
