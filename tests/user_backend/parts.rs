@@ -16,8 +16,10 @@ tasks! {
     an_attachment_without_access_is_found_and_detached
     parts_are_detached_where_others_end_behind_it
     what_is_free_behind_an_attachment_stays_free
-    a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped
     what_was_attached_inside_an_attachment_is_detached_for_itself
+    a_child_shares_an_attachment_of_which_a_part_was_unmapped
+    what_a_fork_prepares_in_a_hole_of_an_attachment_stays
+    a_child_has_what_is_mapped_inside_an_inner_attachment
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -191,15 +193,15 @@ fn what_was_attached_inside_an_attachment_is_detached_for_itself() {
     assert_eq!(nattch(large), 0);
 }
 
-fn a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped() {
+fn a_child_shares_an_attachment_of_which_a_part_was_unmapped() {
     let id = private(3 * 4096);
     let memory = attach(id);
-    // SAFETY: this page of the segment is not used before the child has it again.
-    unsafe { libc::munmap(memory.wrapping_add(4096).cast(), 4096) };
+    unmap(memory.wrapping_add(4096), 1);
     let child = fork_child(|| {
-        // SAFETY: the child has the whole segment.
-        unsafe { memory.wrapping_add(4096).write(7) };
-        assert_eq!(nattch(id), 2);
+        assert!(!is_mapped(memory.wrapping_add(4096)));
+        // SAFETY: the child has what its parent has of the segment.
+        unsafe { memory.wrapping_add(2 * 4096).write(7) };
+        assert_eq!(nattch(id), 1);
         detach(memory);
         assert!(!is_mapped(memory.wrapping_add(2 * 4096)));
         0
@@ -208,4 +210,43 @@ fn a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped() {
     assert_eq!(nattch(id), 1);
     detach(memory);
     assert_eq!(nattch(id), 0);
+}
+
+fn what_a_fork_prepares_in_a_hole_of_an_attachment_stays() {
+    let large = attach(private(64 * 4096));
+    let others = [10, 11, 12, 13, 14, 15].map(|byte| {
+        let memory = attach(private(4096));
+        // SAFETY: the segment is attached there.
+        unsafe { memory.write(byte) };
+        (memory, byte)
+    });
+    // The pages that the fork prepares for the others are likely to get into this hole.
+    unmap(large.wrapping_add(8 * 4096), 32);
+    let child = fork_child(|| {
+        for (memory, byte) in others {
+            // SAFETY: the child has it, too.
+            assert_eq!(unsafe { memory.read() }, byte);
+            detach(memory);
+        }
+        0
+    });
+    assert_eq!(status_of(child), 0);
+}
+
+fn a_child_has_what_is_mapped_inside_an_inner_attachment() {
+    let (large, small) = (private(8 * 4096), private(3 * 4096));
+    let outer = attach(large);
+    let inner = attach_over(small, outer.wrapping_add(2 * 4096));
+    let other = map_over(inner.wrapping_add(4096), 1);
+    let child = fork_child(|| {
+        // SAFETY: the child has it, too.
+        assert_eq!(unsafe { other.read() }, 5);
+        detach(outer);
+        detach(inner);
+        // SAFETY: as above.
+        assert_eq!(unsafe { other.read() }, 5);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!((nattch(large), nattch(small)), (1, 1));
 }
