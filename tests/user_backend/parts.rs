@@ -20,6 +20,7 @@ tasks! {
     a_child_shares_an_attachment_of_which_a_part_was_unmapped
     what_a_fork_prepares_in_a_hole_of_an_attachment_stays
     a_child_has_what_is_mapped_inside_an_inner_attachment
+    what_is_left_of_an_attachment_behind_its_replaced_start_is_detached
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -249,4 +250,28 @@ fn a_child_has_what_is_mapped_inside_an_inner_attachment() {
     });
     assert_eq!(status_of(child), 0);
     assert_eq!((nattch(large), nattch(small)), (1, 1));
+}
+
+fn what_is_left_of_an_attachment_behind_its_replaced_start_is_detached() {
+    let (long, short) = (private(3 * 4096), private(4096));
+    let start = attach(long);
+    let rest = start.wrapping_add(4096);
+    // SAFETY: the longer segment is attached there.
+    unsafe { rest.write(7) };
+    attach_over(short, start);
+    let detach_both = |others: u64| {
+        assert_eq!((nattch(long), nattch(short)), (1 + others, 1 + others));
+        // SAFETY: the rest is attached, or the test ends here.
+        assert_eq!(unsafe { rest.read() }, 7);
+        detach(start);
+        assert_eq!((nattch(long), nattch(short)), (1 + others, others));
+        assert!(!is_mapped(start) && is_mapped(rest));
+        detach(start);
+        assert!(!is_mapped(rest));
+        assert_eq!(fails(try_detach(start)), libc::EINVAL);
+        0
+    };
+    assert_eq!(status_of(fork_child(|| detach_both(1))), 0);
+    detach_both(0);
+    assert_eq!((nattch(long), nattch(short)), (0, 0));
 }
