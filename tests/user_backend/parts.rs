@@ -17,6 +17,7 @@ tasks! {
     parts_are_detached_where_others_end_behind_it
     what_is_free_behind_an_attachment_stays_free
     what_was_attached_inside_an_attachment_is_detached_for_itself
+    what_a_child_maps_in_place_of_a_shared_attachment_stays
     a_child_shares_an_attachment_of_which_a_part_was_unmapped
     what_a_fork_prepares_in_a_hole_of_an_attachment_stays
     a_child_has_what_is_mapped_inside_an_inner_attachment
@@ -274,4 +275,22 @@ fn what_is_left_of_an_attachment_behind_its_replaced_start_is_detached() {
     assert_eq!(status_of(fork_child(|| detach_both(1))), 0);
     detach_both(0);
     assert_eq!((nattch(long), nattch(short)), (0, 0));
+}
+
+fn what_a_child_maps_in_place_of_a_shared_attachment_stays() {
+    let id = private(2 * 4096);
+    let memory = attach(id);
+    // What has a hole is shared.
+    unmap(memory.wrapping_add(4096), 1);
+    let child = fork_child(|| {
+        unmap(memory, 1);
+        map_over(memory, 1);
+        assert_eq!(fails(try_detach(memory)), libc::EINVAL);
+        // SAFETY: it is mapped, or the test ends here.
+        assert_eq!(unsafe { memory.read() }, 5);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    detach(memory);
+    assert_eq!(nattch(id), 0);
 }

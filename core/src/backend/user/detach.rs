@@ -91,7 +91,8 @@ unsafe fn unmap(own: &mut Own, place: usize, attachment: &Attachment) {
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     if attachment.number == 0 {
-        return true;
+        // The lock is its parent's, too. In another root directory, /proc may show the file at another path.
+        return !open::is_current(own) || attachment.is_left() != Some(false);
     }
     let locked = || {
         if attachment.ticket != 0 {

@@ -32,6 +32,15 @@ impl Attachment {
         unmapped.is_ok()
     }
 
+    /// Returns whether a part of it is still mapped; `None` if that is unknown.
+    pub(super) fn is_left(&self) -> Option<bool> {
+        let mut is_left = false;
+        let read = sys::for_each_part(self.address, self.len, self.id, |part| {
+            is_left |= part.is_of_segment;
+        });
+        read.ok().map(|()| is_left)
+    }
+
     /// Returns whether its range has a hole, or a mapping that is neither of the segment nor of a later attachment. True also
     /// if that is unknown.
     pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
