@@ -221,6 +221,10 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     if !is_own {
         return Err(Errno(libc::EACCES));
     }
+    if facts.mode & 0o600 != 0o600 {
+        // The umask excludes its owner, who may have to take it over.
+        file.set_mode(0o600)?;
+    }
     // Another process may have renamed it before this one got the lock.
     if Facts::of(new.as_c_str()).map(|facts| facts.id) != Ok(facts.id) {
         return Err(Errno(libc::EAGAIN));
