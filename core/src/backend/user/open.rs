@@ -158,8 +158,10 @@ fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
                 return check(own, &facts).map(|()| (file, facts));
             }
             Err(Errno(libc::ENOENT)) => {}
-            // A symbolic link.
-            Err(Errno(libc::ELOOP)) => return Err(Errno(libc::EACCES)),
+            // A symbolic link, a directory, or a socket.
+            Err(Errno(libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
+                return Err(Errno(libc::EACCES));
+            }
             Err(errno) => return Err(errno),
         }
         match make(own, directory, &path) {
