@@ -103,7 +103,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     if entry.permissions().deny(request.access) {
         return Err(Errno(libc::EACCES));
     }
-    let (file, size) = session.open_segment(entry, request.open)?;
+    let (file, size) = session.open_segment(request.id, entry, request.open)?;
     // Deaths are noted before this attach, so that `shm_lpid` is this process afterwards.
     records::collect_others(session, entry, &file);
     if entry.is_removed() && entry.record.load(Relaxed) == 0 {

@@ -203,7 +203,7 @@ fn prepare_attachment(
     } else {
         libc::O_RDONLY
     };
-    let (file, _) = session.open_segment(entry, flags)?;
+    let (file, _) = session.open_segment(attachment.id, entry, flags)?;
     // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
     let holding = session.holding;
     let lock_file = holding.lock_file(&file)?;

@@ -161,7 +161,8 @@ pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     if entry.record.load(Relaxed) == 0 {
         return 0;
     }
-    let opened = session.open_segment(entry, libc::O_RDONLY).ok();
+    let id = entry.id.load(Relaxed);
+    let opened = session.open_segment(id, entry, libc::O_RDONLY).ok();
     let file = opened.as_ref().map(|(file, _)| file);
     collect(session, entry, file, Whose::All)
 }
