@@ -16,7 +16,12 @@ tasks! {
     an_attachment_without_access_is_found_and_detached
     parts_are_detached_where_others_end_behind_it
     what_is_free_behind_an_attachment_stays_free
-    a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped
+    what_was_attached_inside_an_attachment_is_detached_for_itself
+    what_a_child_maps_in_place_of_a_shared_attachment_stays
+    a_child_shares_an_attachment_of_which_a_part_was_unmapped
+    what_a_fork_prepares_in_a_hole_of_an_attachment_stays
+    a_child_has_what_is_mapped_inside_an_inner_attachment
+    what_is_left_of_an_attachment_behind_its_replaced_start_is_detached
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -155,21 +160,137 @@ fn parts_are_detached_where_others_end_behind_it() {
     assert!(is_mapped(behind.wrapping_add(3 * 4096)));
 }
 
-fn a_child_has_all_of_an_attachment_of_which_a_part_was_unmapped() {
+/// Attaches a segment in place of what is mapped at an address.
+fn attach_over(id: i32, memory: *mut u8) -> *mut u8 {
+    // SAFETY: no code uses what is replaced.
+    let attached = unsafe { backend::attach(id, memory.cast(), libc::SHM_REMAP) };
+    assert_eq!(attached, Ok(memory.cast()));
+    memory
+}
+
+fn unmap(memory: *mut u8, pages: usize) {
+    // SAFETY: these pages of the segment are not used any more.
+    assert_eq!(unsafe { libc::munmap(memory.cast(), pages * 4096) }, 0);
+}
+
+fn what_was_attached_inside_an_attachment_is_detached_for_itself() {
+    let (large, small) = (private(8 * 4096), private(2 * 4096));
+    let outer = attach(large);
+    let inner = attach_over(small, outer.wrapping_add(2 * 4096));
+    detach(inner);
+    for page in 0..8 {
+        let is_outer = !(2..4).contains(&page);
+        assert_eq!(
+            is_mapped(outer.wrapping_add(page * 4096)),
+            is_outer,
+            "{page}"
+        );
+    }
+    assert_eq!((nattch(large), nattch(small)), (1, 0));
+    let behind = map_over(inner, 1);
+    detach(outer);
+    // SAFETY: it is mapped, or the test ends here.
+    assert_eq!(unsafe { behind.read() }, 5);
+    assert!(!is_mapped(outer) && !is_mapped(outer.wrapping_add(7 * 4096)));
+    assert_eq!(nattch(large), 0);
+}
+
+fn a_child_shares_an_attachment_of_which_a_part_was_unmapped() {
     let id = private(3 * 4096);
     let memory = attach(id);
-    // SAFETY: this page of the segment is not used before the child has it again.
-    unsafe { libc::munmap(memory.wrapping_add(4096).cast(), 4096) };
+    unmap(memory.wrapping_add(4096), 1);
     let child = fork_child(|| {
-        // SAFETY: the child has the whole segment.
-        unsafe { memory.wrapping_add(4096).write(7) };
-        assert_eq!(nattch(id), 2);
+        assert!(!is_mapped(memory.wrapping_add(4096)));
+        // SAFETY: the child has what its parent has of the segment.
+        unsafe { memory.wrapping_add(2 * 4096).write(7) };
+        assert_eq!(nattch(id), 1);
         detach(memory);
         assert!(!is_mapped(memory.wrapping_add(2 * 4096)));
         0
     });
     assert_eq!(status_of(child), 0);
     assert_eq!(nattch(id), 1);
+    detach(memory);
+    assert_eq!(nattch(id), 0);
+}
+
+fn what_a_fork_prepares_in_a_hole_of_an_attachment_stays() {
+    let large = attach(private(64 * 4096));
+    let others = [10, 11, 12, 13, 14, 15].map(|byte| {
+        let memory = attach(private(4096));
+        // SAFETY: the segment is attached there.
+        unsafe { memory.write(byte) };
+        (memory, byte)
+    });
+    // The pages that the fork prepares for the others are likely to get into this hole.
+    unmap(large.wrapping_add(8 * 4096), 32);
+    let child = fork_child(|| {
+        for (memory, byte) in others {
+            // SAFETY: the child has it, too.
+            assert_eq!(unsafe { memory.read() }, byte);
+            detach(memory);
+        }
+        0
+    });
+    assert_eq!(status_of(child), 0);
+}
+
+fn a_child_has_what_is_mapped_inside_an_inner_attachment() {
+    let (large, small) = (private(8 * 4096), private(3 * 4096));
+    let outer = attach(large);
+    let inner = attach_over(small, outer.wrapping_add(2 * 4096));
+    let other = map_over(inner.wrapping_add(4096), 1);
+    let child = fork_child(|| {
+        // SAFETY: the child has it, too.
+        assert_eq!(unsafe { other.read() }, 5);
+        detach(outer);
+        detach(inner);
+        // SAFETY: as above.
+        assert_eq!(unsafe { other.read() }, 5);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    assert_eq!((nattch(large), nattch(small)), (1, 1));
+}
+
+fn what_is_left_of_an_attachment_behind_its_replaced_start_is_detached() {
+    let (long, short) = (private(3 * 4096), private(4096));
+    let start = attach(long);
+    let rest = start.wrapping_add(4096);
+    // SAFETY: the longer segment is attached there.
+    unsafe { rest.write(7) };
+    attach_over(short, start);
+    let detach_both = |others: u64| {
+        assert_eq!((nattch(long), nattch(short)), (1 + others, 1 + others));
+        // SAFETY: the rest is attached, or the test ends here.
+        assert_eq!(unsafe { rest.read() }, 7);
+        detach(start);
+        assert_eq!((nattch(long), nattch(short)), (1 + others, others));
+        assert!(!is_mapped(start) && is_mapped(rest));
+        detach(start);
+        assert!(!is_mapped(rest));
+        assert_eq!(fails(try_detach(start)), libc::EINVAL);
+        0
+    };
+    assert_eq!(status_of(fork_child(|| detach_both(1))), 0);
+    detach_both(0);
+    assert_eq!((nattch(long), nattch(short)), (0, 0));
+}
+
+fn what_a_child_maps_in_place_of_a_shared_attachment_stays() {
+    let id = private(2 * 4096);
+    let memory = attach(id);
+    // What has a hole is shared.
+    unmap(memory.wrapping_add(4096), 1);
+    let child = fork_child(|| {
+        unmap(memory, 1);
+        map_over(memory, 1);
+        assert_eq!(fails(try_detach(memory)), libc::EINVAL);
+        // SAFETY: it is mapped, or the test ends here.
+        assert_eq!(unsafe { memory.read() }, 5);
+        0
+    });
+    assert_eq!(status_of(child), 0);
     detach(memory);
     assert_eq!(nattch(id), 0);
 }

@@ -9,7 +9,7 @@ use shmkey_core::backend::{self, SHM_DEST};
 use std::{
     fs::{self, File, OpenOptions},
     io::ErrorKind,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     ptr,
 };
@@ -21,6 +21,9 @@ tasks! {
     a_user_outside_of_the_group_cannot_enter
     what_another_user_has_detached_last_its_creator_collects
     a_child_keeps_what_it_shares_inside_what_it_has_attached_anew
+    an_entry_with_another_owner_than_its_file_is_refused
+    what_root_gives_away_is_attached_by_its_new_owner
+    a_umask_that_excludes_the_owner_has_no_effect
 }
 
 /// Two users, and the groups that they are in.
@@ -184,4 +187,67 @@ fn a_child_keeps_what_it_shares_inside_what_it_has_attached_anew() {
         assert_eq!(nattch(large), 2);
     });
     assert_eq!(nattch(large), 1);
+}
+
+fn an_entry_with_another_owner_than_its_file_is_refused() {
+    needs!(ROOT);
+    share(0o1777);
+    as_user(ONE, || {
+        let memory = attach(get(7, 100, CREATE | 0o666).unwrap());
+        let table = directory().join("table");
+        let table = OpenOptions::new().write(true).open(table).unwrap();
+        // The owner and the creator in the first entry.
+        for offset in [36, 44] {
+            let at = (192 << 10) + offset;
+            table.write_all_at(&OTHER.to_ne_bytes(), at).unwrap();
+        }
+        detach(memory);
+    });
+    as_user(OTHER, || {
+        let id = get(7, 100, 0o600).unwrap();
+        assert_eq!(stat(id).shm_perm.uid, ONE);
+        assert_eq!(fails(try_attach(id, 0)), libc::EIDRM);
+        fs::metadata(directory().join("s.0")).unwrap();
+    });
+}
+
+fn what_root_gives_away_is_attached_by_its_new_owner() {
+    needs!(ROOT);
+    share(0o1777);
+    let id = get(7, 100, CREATE | 0o600).unwrap();
+    let mut record = stat(id);
+    (record.shm_perm.uid, record.shm_perm.gid) = (ONE, ONE);
+    let buffer = (&raw mut record).cast();
+    // SAFETY: the command reads such a record.
+    let set = unsafe { backend::control(id, libc::IPC_SET, buffer) };
+    assert_eq!(set, Ok(0));
+    for user in [ONE, 0] {
+        as_user(user, || {
+            assert_eq!(stat(id).shm_perm.uid, ONE);
+            detach(attach(id));
+        });
+    }
+}
+
+fn a_umask_that_excludes_the_owner_has_no_effect() {
+    needs!(ROOT);
+    share(0o1777);
+    for mask in [0o777, 0o700, 0o400, 0o200, 0o100] {
+        let private = directory().join(format!("{mask:o}"));
+        let use_it = |mask| {
+            // SAFETY: this process has one thread.
+            unsafe {
+                libc::umask(mask);
+                std::env::set_var("SHMKEY_DIR", &private);
+            }
+            let id = get(7, 100, CREATE | 0o600).unwrap();
+            let memory = attach(id);
+            let child = fork_and_pause(|| {});
+            assert_eq!(nattch(id), 2);
+            kill(child);
+            detach(memory);
+        };
+        as_user(ONE, || use_it(mask));
+        as_user(ONE, || use_it(0o22));
+    }
 }

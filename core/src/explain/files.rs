@@ -77,8 +77,8 @@ fn of_directory(errno: Errno) -> &'static str {
              /proc)"
         }
         libc::EINVAL => {
-            "has a table of another format, from another version of this library or another \
-             kind of processor"
+            "has a table that is damaged, or of another format, from another version of this \
+             library or another kind of processor"
         }
         libc::ENOSPC => "is on a file system that has too little free space",
         libc::EROFS => "is on a file system that is read-only",

@@ -215,11 +215,16 @@ impl Descriptor {
     }
 }
 
-/// Makes a directory.
+/// Makes a directory with all permission bits that its mode has for its owner, also if the umask excludes them.
 pub fn make_directory(path: &CStr, mode: u32) -> Result<(), Errno> {
     // SAFETY: the path is a C string.
-    check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) })
-        .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) })?;
+    let made = Facts::of(path)?;
+    if made.is_directory() && !made.mode & mode & 0o700 != 0 {
+        // SAFETY: as above.
+        check(unsafe { libc::syscall(libc::SYS_fchmodat, libc::AT_FDCWD, path.as_ptr(), mode) })?;
+    }
+    Ok(())
 }
 
 /// Removes the name of a file.

@@ -103,7 +103,7 @@ unsafe fn in_session(session: &mut Session, request: &Request) -> Result<*mut c_
     if entry.permissions().deny(request.access) {
         return Err(Errno(libc::EACCES));
     }
-    let (file, size) = session.open_segment(entry, request.open)?;
+    let (file, size) = session.open_segment(request.id, entry, request.open)?;
     // Deaths are noted before this attach, so that `shm_lpid` is this process afterwards.
     records::collect_others(session, entry, &file);
     if entry.is_removed() && entry.record.load(Relaxed) == 0 {
@@ -177,14 +177,15 @@ unsafe fn map(
 }
 
 impl Session {
-    /// Forgets the attachments that began in a range which `SHM_REMAP` has just replaced.
+    /// Forgets the attachments which `SHM_REMAP` has just replaced: all that were in a range. What is left of a longer one is
+    /// still detached at its address.
     fn forget_replaced(&mut self, start: usize, len: usize) {
-        let range = start..start + len;
+        let end = start + len;
         while let Some(place) = self
             .attachments
             .list()
             .iter()
-            .position(|attachment| range.contains(&attachment.address))
+            .position(|old| start <= old.address && old.address + old.len <= end)
         {
             let Some(attachment) = self.attachments.take(place) else {
                 return;

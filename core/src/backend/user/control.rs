@@ -118,12 +118,15 @@ fn stat(id: c_int, command: c_int) -> Result<(c_int, libc::shmid_ds), Errno> {
         return Err(Errno(libc::EACCES));
     }
     let attached = records::count(&session, entry);
-    let value = if command == libc::IPC_STAT {
-        0
-    } else {
-        entry.id.load(Relaxed)
-    };
-    Ok((value, record(&mut session, entry, attached)))
+    let value = if command == libc::IPC_STAT { 0 } else { id };
+    let mut result = record(&mut session, entry, attached);
+    // All users of a shared directory can write the entry, but not give a file to another user.
+    if session.access.is_shared
+        && let Some(user) = session.owner_of_file(id)?
+    {
+        result.shm_perm.uid = user;
+    }
+    Ok((value, result))
 }
 
 /// Returns the status of a segment, in the kernel's structure.
@@ -162,7 +165,7 @@ fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
     }
     let bits = u32::from(record.shm_perm.mode) & 0o777;
     if session.access.is_shared {
-        set_file(&session, entry, (user, group), bits)?;
+        set_file(&session, (id, entry), (user, group), bits)?;
     }
     let header = session.table.header();
     let flags = old.mode & !0o777;
@@ -182,16 +185,16 @@ fn set(id: c_int, record: &libc::shmid_ds) -> Result<c_int, Errno> {
 /// this process may not.
 fn set_file(
     session: &Session,
-    entry: &Entry,
+    (id, entry): (c_int, &Entry),
     (user, group): (u32, u32),
     bits: u32,
 ) -> Result<(), Errno> {
-    let opened = session.open_segment(entry, libc::O_RDONLY);
-    let (file, _) = opened.map_err(|errno| match errno.0 {
+    // Whatever the file's owner is: root that was killed here has changed it, but not the entry.
+    let opened = session.open_file_of(id, entry, libc::O_RDONLY);
+    let (file, facts, _) = opened.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),
         _ => errno,
     })?;
-    let facts = file.facts()?;
     if (facts.user, facts.group) != (user, group) {
         file.set_owner(user, group)?;
     }

@@ -251,12 +251,15 @@ impl Request {
             }
             file => file,
         }?;
+        let facts = file.facts()?;
         // In a private directory, the file keeps the mode 0600: the segment's mode is in the table, and the owner
         // must always be able to count the attachments.
         if session.access.is_shared {
             file.set_mode(file_mode(self.flags as u32))?;
+        } else if facts.mode & 0o600 != 0o600 {
+            // The umask excludes the owner.
+            file.set_mode(0o600)?;
         }
-        let id = file.id()?;
-        Ok((file, id))
+        Ok((file, facts.id))
     }
 }

@@ -32,7 +32,8 @@ use core::{
 pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     let mut own = Own::lock();
     let found = own.attachments.find(addr as usize);
-    let attachment = found.and_then(|index| own.attachments.take(index));
+    let place = found.ok_or(Errno(libc::EINVAL))?;
+    let attachment = own.attachments.take(place);
     let attachment = attachment.ok_or(Errno(libc::EINVAL))?;
     if !is_still_there(&own, &attachment) {
         holding::let_go(attachment.ticket);
@@ -40,7 +41,7 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     }
     let noted = note(&mut own, &attachment);
     // SAFETY: the caller no longer uses the attachment.
-    unsafe { unmap(&mut own, &attachment) };
+    unsafe { unmap(&mut own, place, &attachment) };
     holding::let_go(attachment.ticket);
     let Some((index, entry, record)) = noted else {
         return Ok(());
@@ -57,12 +58,13 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Unmaps what is left of an attachment that was taken out of the list. Without `/proc`, that is its whole range, except
-/// where other segments were attached inside it later (`SHM_REMAP`).
+/// Unmaps what is left of an attachment that was taken out of the list. If it is one mapping, or there is no `/proc`, that is
+/// its whole range, except where other segments were attached inside it later (`SHM_REMAP`): from its place in the list on.
+/// What was attached before it has nothing in its range.
 ///
 /// # Safety
 /// The attachment must not be used from now on.
-unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
+unsafe fn unmap(own: &mut Own, place: usize, attachment: &Attachment) {
     // SAFETY: the caller's promise.
     if unsafe { attachment.unmap_parts() } {
         return;
@@ -70,15 +72,16 @@ unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
     let mut start = attachment.address;
     let end = start + attachment.len;
     while start < end {
-        let others = own.attachments.list().iter();
-        let next = others
+        let later = own.attachments.list().get(place..).unwrap_or_default();
+        let next = later
+            .iter()
             .filter(|other| other.address < end && other.address + other.len > start)
             .min_by_key(|other| other.address);
         let (gap, behind) = next.map_or((end, end), |other| {
             (other.address, other.address + other.len)
         });
         if gap > start {
-            // SAFETY: the caller's promise; no other attachment is in this range.
+            // SAFETY: the caller's promise; no later attachment is in this range.
             unsafe { sys::release(start as *mut c_void, gap - start) };
         }
         start = behind;
@@ -88,7 +91,8 @@ unsafe fn unmap(own: &mut Own, attachment: &Attachment) {
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     if attachment.number == 0 {
-        return true;
+        // The lock is its parent's, too. In another root directory, /proc may show the file at another path.
+        return !open::is_current(own) || attachment.is_left() != Some(false);
     }
     let locked = || {
         if attachment.ticket != 0 {

@@ -203,14 +203,14 @@ fn prepare_attachment(
     } else {
         libc::O_RDONLY
     };
-    let (file, _) = session.open_segment(entry, flags)?;
+    let (file, _) = session.open_segment(attachment.id, entry, flags)?;
     // A program can unmap an attachment without detaching it. What is there now is not to be replaced.
     let holding = session.holding;
     let lock_file = holding.lock_file(&file)?;
     if lock_file.is_byte_locked(holding.attachment_byte(attachment.number)) == Ok(false) {
         return Err(GONE);
     }
-    // The child's new mapping would replace what the program has mapped there.
+    // The child's new mapping would replace what the program has mapped there, or what this fork maps in a hole.
     if attachment.has_foreign_part(session) {
         return Err(Errno(libc::ESTALE));
     }
@@ -330,7 +330,7 @@ fn take_over_attachments(own: &mut Own) {
             continue;
         }
         if !sys::is_mapped(to, len) && sys::is_free(to, len) {
-            // The parent has excluded it from its children (MADV_DONTFORK), and not only unmapped a part of it.
+            // The parent has excluded it from its children (MADV_DONTFORK).
             let record = is_mapped.and_then(|table| table.record(attachment.spare_record));
             if let Some(record) = record {
                 // It is no death that another process would note.
@@ -344,7 +344,7 @@ fn take_over_attachments(own: &mut Own) {
         attachment.record = attachment.spare_record;
         attachment.is_shared = false;
         // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file, and nothing
-        // where the parent has unmapped a part. (What other attachments have there, they get back after this one.)
+        // where the parent has excluded a part from its children. (What other attachments have there, they get back after this one.)
         let is_moved = !is_apart
             && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();
         // A page that was not moved stays, and holds the lock.

@@ -158,8 +158,10 @@ fn open(own: &Own, directory: &FilePath) -> Result<(Descriptor, Facts), Errno> {
                 return check(own, &facts).map(|()| (file, facts));
             }
             Err(Errno(libc::ENOENT)) => {}
-            // A symbolic link.
-            Err(Errno(libc::ELOOP)) => return Err(Errno(libc::EACCES)),
+            // A symbolic link, a directory, or a socket.
+            Err(Errno(libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
+                return Err(Errno(libc::EACCES));
+            }
             Err(errno) => return Err(errno),
         }
         match make(own, directory, &path) {
@@ -220,6 +222,10 @@ fn make(own: &Own, directory: &FilePath, path: &FilePath) -> Result<(), Errno> {
     let is_own = facts.is_regular() && facts.links == 1 && facts.user == sys::effective_user();
     if !is_own {
         return Err(Errno(libc::EACCES));
+    }
+    if facts.mode & 0o600 != 0o600 {
+        // The umask excludes its owner, who may have to take it over.
+        file.set_mode(0o600)?;
     }
     // Another process may have renamed it before this one got the lock.
     if Facts::of(new.as_c_str()).map(|facts| facts.id) != Ok(facts.id) {

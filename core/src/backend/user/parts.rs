@@ -32,20 +32,37 @@ impl Attachment {
         unmapped.is_ok()
     }
 
-    /// Returns whether its range has a mapping that is neither of the segment nor of another attachment. True also if that
-    /// is unknown.
+    /// Returns whether a part of it is still mapped; `None` if that is unknown.
+    pub(super) fn is_left(&self) -> Option<bool> {
+        let mut is_left = false;
+        let read = sys::for_each_part(self.address, self.len, self.id, |part| {
+            is_left |= part.is_of_segment;
+        });
+        read.ok().map(|()| is_left)
+    }
+
+    /// Returns whether its range has a hole, or a mapping that is neither of the segment nor of a later attachment. True also
+    /// if that is unknown.
     pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
         if self.is_one_mapping() {
             return false;
         }
         let all = own.attachments.list();
-        let mut is_foreign = false;
+        let place = all
+            .iter()
+            .position(|other| (other.number, other.era) == (self.number, self.era));
+        // What was attached before this one has nothing in its range.
+        let later = place.and_then(|place| all.get(place + 1..));
+        let later = later.unwrap_or_default();
+        let (mut is_foreign, mut mapped) = (false, 0);
         let read = sys::for_each_part(self.address, self.len, self.id, |part| {
-            let mut others = all.iter().filter(|other| other.address != self.address);
-            let is_others = others
-                .any(|other| other.address <= part.start && part.end <= other.address + other.len);
+            let start = part.start.max(self.address);
+            let is_others = later
+                .iter()
+                .any(|other| other.address <= start && part.end <= other.address + other.len);
             is_foreign |= !part.is_of_segment && !is_others;
+            mapped += part.end - start;
         });
-        read.is_err() || is_foreign
+        read.is_err() || is_foreign || mapped < self.len
     }
 }

@@ -96,7 +96,7 @@ fn free_record(session: &Session) -> Result<u32, Errno> {
     Ok(index)
 }
 
-/// How long to look for records of attachments that have ended.
+/// How long a call looks for records of attachments that have ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Frees the records of attachments that have ended, segment by segment, until there is a free one.
@@ -161,7 +161,8 @@ pub(super) fn count(session: &Session, entry: &'static Entry) -> u32 {
     if entry.record.load(Relaxed) == 0 {
         return 0;
     }
-    let opened = session.open_segment(entry, libc::O_RDONLY).ok();
+    let id = entry.id.load(Relaxed);
+    let opened = session.open_segment(id, entry, libc::O_RDONLY).ok();
     let file = opened.as_ref().map(|(file, _)| file);
     collect(session, entry, file, Whose::All)
 }
@@ -177,7 +178,7 @@ fn collect(
     file: Option<&Descriptor>,
     whose: Whose,
 ) -> u32 {
-    let mut count = 0;
+    let (mut count, start) = (0, Instant::now());
     let holding = session.holding;
     let lock_file = file.and_then(|file| holding.lock_file(file).ok());
     retain(session.table, entry, |_, record| {
@@ -191,7 +192,9 @@ fn collect(
         let generation = record.slot_generation.load(Relaxed);
         let is_own = [(session.slot, session.slot_generation), session.spare_slot]
             .contains(&(slot, generation));
+        // A peer can make a long chain, and lock so many bytes that each question takes long. What remains counts as live.
         let lives = whose == Whose::Others && is_own
+            || start.elapsed() > PATIENCE
             || match &lock_file {
                 Some(file) => file.is_byte_locked(holding.attachment_byte(word >> 2)) != Ok(false),
                 None => session.slot_lives(slot, generation),

@@ -4,14 +4,16 @@ use super::{
     layout::{Entry, SLOTS},
     lock::{self, Taken},
     open::{self, slot_lives},
+    path::FilePath,
     process::Own,
     repair,
     table::Table,
 };
-use crate::sys::{Descriptor, Errno};
+use crate::sys::{Descriptor, Errno, Facts};
 use core::{
     cell::Cell,
     ops::{Deref, DerefMut},
+    sync::atomic::Ordering::Relaxed,
 };
 
 /// Both locks, held. Dropping it releases them.
@@ -90,15 +92,31 @@ impl Session {
     }
 
     /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it and the segment's size. Returns `ESTALE`
-    /// if the file is not the one that the entry was made with, has a second name, or is shorter than the segment.
+    /// if the file is not the one that the entry was made with, has a second name, is shorter than the segment, or belongs
+    /// to another user than the entry says.
     pub(super) fn open_segment(
         &self,
+        id: i32,
         entry: &Entry,
         flags: i32,
     ) -> Result<(Descriptor, u64), Errno> {
-        use core::sync::atomic::Ordering::Relaxed;
-        let directory = self.own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
-        let path = directory.file(format_args!("s.{}", entry.id.load(Relaxed)));
+        let (file, facts, size) = self.open_file_of(id, entry, flags)?;
+        // All users of a shared directory can write the entry. In a private one, there is one user.
+        if self.own.access.is_shared && facts.user != entry.user.load(Relaxed) {
+            return Err(Errno(libc::ESTALE));
+        }
+        Ok((file, size))
+    }
+
+    /// Does the same for a file of any owner, and also returns the file's facts. The id is the caller's, because another
+    /// process can change the entry's.
+    pub(super) fn open_file_of(
+        &self,
+        id: i32,
+        entry: &Entry,
+        flags: i32,
+    ) -> Result<(Descriptor, Facts, u64), Errno> {
+        let path = self.path_of(id)?;
         let file = match Descriptor::open_file(path.as_c_str(), flags, 0) {
             Err(Errno(libc::ENOENT | libc::ELOOP | libc::ENXIO)) => Err(Errno(libc::ESTALE)),
             opened => opened,
@@ -109,10 +127,25 @@ impl Session {
         let is_whole = facts.size >= size && size > 0;
         let is_it = facts.is_regular() && facts.id.inode == entry.inode.load(Relaxed);
         if is_it && is_whole && facts.links == 1 {
-            Ok((file, size))
+            Ok((file, facts, size))
         } else {
             Err(Errno(libc::ESTALE))
         }
+    }
+
+    /// Returns the user who has a segment's file, whatever the table says; `EIDRM` if there is no file.
+    pub(super) fn owner_of_file(&self, id: i32) -> Result<Option<u32>, Errno> {
+        match Facts::of(self.path_of(id)?.as_c_str()) {
+            Ok(facts) => Ok(Some(facts.user)),
+            Err(Errno(libc::ENOENT)) => Err(Errno(libc::EIDRM)),
+            // This process may not enter the directory any more, so it cannot attach the segment, either.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn path_of(&self, id: i32) -> Result<FilePath, Errno> {
+        let directory = self.own.directory.as_ref().ok_or(Errno(libc::ESTALE))?;
+        Ok(directory.file(format_args!("s.{id}")))
     }
 
     /// Returns whether the process that got a slot in a generation is live. If that is unknown, it counts as live.
