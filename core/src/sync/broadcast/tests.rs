@@ -285,6 +285,33 @@ fn a_dead_subscriber_is_dropped() {
     assert_eq!(receive(&mut dead, view), Err(BroadcastError::Dropped));
 }
 
+/// Subscribers that were killed together are dropped together: the publisher, which sleeps until it finds the first one
+/// dead, does not sleep for the others.
+#[test]
+fn one_wait_is_enough_for_all_dead_subscribers() {
+    let memory = Memory::new(640, false);
+    let view = memory.view();
+    let mut publisher = Publisher::find(view).unwrap();
+    for member in [3, 4, 9] {
+        Subscriber::join(view, Some(member), false).unwrap();
+    }
+    let mut publish = |deadline, is_gone: &mut dyn FnMut(usize) -> bool| {
+        publisher.publish(view, (&[3; 100]).into(), deadline, is_gone)
+    };
+    while publish(Deadline::Now, &mut live).is_ok() {}
+    let mut asked = Vec::new();
+    let published = publish(Deadline::Never, &mut |member| {
+        asked.push(member);
+        view.leave(member);
+        true
+    });
+    assert_eq!((published, asked), (Ok(()), vec![3, 4, 9]));
+    // The publisher writes there before it sleeps.
+    let waits = memory.members.iter();
+    let waits = waits.filter(|line| line.wanted.load(Relaxed) != 0);
+    assert_eq!(waits.count(), 1);
+}
+
 /// The publisher has moved the floor, and then sees a subscriber that has come in between: it waits for that one,
 /// which receives what lies before the floor.
 #[test]
