@@ -151,15 +151,15 @@ impl RawRwLock {
     #[cold]
     fn not_locked(&self, refused: LockError, deadline: Deadline, action: Action) -> Error {
         let error = match refused {
-            LockError::TimedOut => self.with_holder(self.object.late(deadline)),
+            LockError::TimedOut => self.with_holder(self.object.late(deadline), action),
             LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
             LockError::NotRecoverable => self.object.error(ErrorKind::NotRecoverable),
         };
         error.during(action)
     }
 
-    /// Adds to an error the threads that have the lock.
-    fn with_holder(&self, error: Error) -> Error {
+    /// Adds to an error the threads that have the lock, or the one that keeps a reader out.
+    fn with_holder(&self, error: Error, action: Action) -> Error {
         let seen = self.words().look();
         let (readers, reader) = self
             .words()
@@ -167,6 +167,8 @@ impl RawRwLock {
             .fold((0, 0), |(count, _), reader| (count + 1, reader));
         match (seen.writer, seen.next) {
             (Some(writer), _) => error.with(What::Held, 0, writer),
+            // Other readers keep no reader out.
+            (_, Some(next)) if action == Action::LockForReading => error.with(What::Next, 0, next),
             _ if readers > 0 => error.with(What::Readers, readers, reader),
             (_, Some(next)) => error.with(What::Next, 0, next),
             _ => error.with(What::Held, 0, 0),
@@ -219,7 +221,10 @@ impl RawRwLock {
 
     #[cold]
     fn not_owner(&self, action: Action) -> Error {
-        self.with_holder(self.object.error(ErrorKind::NotOwner).during(action))
+        self.with_holder(
+            self.object.error(ErrorKind::NotOwner).during(action),
+            action,
+        )
     }
 
     #[inline(always)]
