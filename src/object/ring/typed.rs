@@ -65,7 +65,11 @@ impl<T: Plain> TypedRing<T> {
         let message = (size_of::<T>() + header).next_multiple_of(64);
         // The ring adds 64 bytes to the capacity, which is also the longest message.
         let capacity = message.saturating_mul(values).saturating_sub(64);
-        let least = if size_of::<T>() < 64 { 64 } else { size_of::<T>() };
+        let least = if size_of::<T>() < 64 {
+            64
+        } else {
+            size_of::<T>()
+        };
         if capacity < least { least } else { capacity }
     }
 
