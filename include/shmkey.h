@@ -106,14 +106,17 @@
 // until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
 // and receives what is published from then on; without a subscription, receiving fails with EPERM.
 //
-// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
-// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those that it
-// missed.
+// No subscriber of a lossless broadcast misses a message: the publisher waits for the slowest subscriber, and drops
+// one that is dead. Without a subscriber, the publisher does not wait, and overwrites the oldest messages. With
+// SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not received them
+// continues with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
 //
 // A message that was committed is received, whichever process dies; one that was not committed is never received. When
 // the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
-// the publisher died. Until a process first takes the role, the subscribers wait for it.
+// the publisher died. Until a process first takes the role, the subscribers wait for it. After that, the broadcast
+// remembers how the role ended, also for later runs of the programs: a subscriber that starts before the next
+// publisher gets EPIPE or EOWNERDEAD at once. So that it waits for that publisher, call
+// shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
 //
 // A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 // subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
@@ -167,7 +170,9 @@ typedef struct shm_mutex shm_mutex;
 // next receiver gets the messages that a dead one had not released. When all senders have released their roles, the
 // receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
 // room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
-// other side waits for it.
+// other side waits for it. After that, the ring remembers how the role ended, also for later runs of the programs: a
+// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. So that it waits
+// for that sender, call shm_ring_set_keep_waiting(), or remove the ring at the end of each run.
 //
 // A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
 // the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
@@ -612,8 +617,8 @@ SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t 
 // edge-triggered) and event loops.
 //
 // When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
-// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
+// call that fails makes the descriptor unreadable until the next shm_semaphore_post(), but for at most 250 ms. Do not
+// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 //
 // semaphore: a handle that is open.
 //
@@ -635,9 +640,9 @@ SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
 // Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
-// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_semaphore_canceller() was called before.
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 //
 // semaphore: a handle that is open.
 // on: 1, or 0.
@@ -779,9 +784,9 @@ int shm_mutex_consistent(struct shm_mutex *mutex);
 int shm_mutex_unlock(struct shm_mutex *mutex);
 
 // Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
-// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does not end
-// it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless shm_mutex_canceller()
-// was called before.
+// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or between
+// two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was installed
+// with SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
 //
 // mutex: a handle that is open.
 // on: 1, or 0.
@@ -889,7 +894,8 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 // Threads: the one that has the mutex; not in a signal handler.
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
-// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not.
+// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not. The waits
+// of other threads may end, too, within 300 ms.
 //
 // condvar: a handle that is open.
 //
@@ -909,8 +915,8 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 
 // Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 // then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
-// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
-// unless shm_condvar_canceller() was called before.
+// before the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A
+// handler that was installed with SA_RESTART ends a wait, too, unless shm_condvar_canceller() was called before.
 //
 // condvar: a handle that is open.
 // on: 1, or 0.
@@ -1014,8 +1020,9 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
-// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
-// EOWNERDEAD is not a failure, and does not change errno and shm_last_error().
+// it had the lock, so the bytes may be half changed. A reader cannot repair them: it unlocks the lock, which loses
+// nothing, and locks it for writing; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a
+// failure, and does not change errno and shm_last_error().
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
 // waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
 // handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
@@ -1072,8 +1079,8 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 
 // Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 // then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
-// the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_rwlock_canceller() was called before.
+// the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler
+// that was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
 //
 // lock: a handle that is open.
 // on: 1, or 0.
@@ -1222,9 +1229,9 @@ int64_t shm_latest_read_newer(const struct shm_latest *latest,
 // edge-triggered) and event loops.
 //
 // When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
-// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
-// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+// call that fails makes the descriptor unreadable until the next value is published, but for at most 250 ms. Do not
+// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that
+// of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // latest: a handle that is open.
 //
@@ -1247,9 +1254,9 @@ SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
 SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
 // Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
-// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_latest_canceller() was called before.
+// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_latest_canceller() was called before.
 //
 // latest: a handle that is open.
 // on: 1, or 0.
@@ -1491,9 +1498,9 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 // as in shm_ring_recv().
 //
 // When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-// until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call that fails with
-// EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not fail with these. Do
-// not read from the descriptor. The first poll returns at once.
+// until that fails with EAGAIN, which makes the descriptor unreadable until the next message, but for at most 250 ms.
+// A call that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not
+// fail with these. Do not read from the descriptor. The first poll returns at once.
 //
 // The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 // another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
@@ -1608,9 +1615,9 @@ SHMKEY_MUST_USE int64_t shm_ring_dropped(const struct shm_ring *ring);
 int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
 // Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
-// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
-// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_ring_canceller() was called before.
+// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
+// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 //
 // ring: a handle that is open.
 // on: 1, or 0.
@@ -1907,11 +1914,11 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 // died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 //
 // When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call
-// that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(), receiving does not
-// fail with these. Do not read from the descriptor or close it. The first poll returns at once. shm_ring_fd() says
-// when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after
-// each EAGAIN.
+// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message, but for
+// at most 250 ms. A call that fails with EPIPE or EOWNERDEAD leaves it readable; after
+// shm_broadcast_set_keep_waiting(), receiving does not fail with these. Do not read from the descriptor or close it.
+// The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
+// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 //
 // broadcast: a handle that is subscribed.
 //
@@ -1991,8 +1998,8 @@ int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
 // Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 // fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-// shm_broadcast_canceller() was called before.
+// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
+// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 //
 // broadcast: a handle that is open.
 // on: 1, or 0.
@@ -2057,16 +2064,16 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
 // them, and this call creates them.
 //
-// objects: the objects, in any mix; none of them twice.
+// objects: the objects, in any mix; the handle of a ring or a broadcast not twice.
 // count: their number, 1 to 128.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the index of an object that is ready, 0 to count - 1; or -1.
 // Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
 // a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
-// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
-// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
-// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
+// or an element has no handle, two handles, the ring or broadcast of another element, or a reserved field that is not
+// NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead; EPERM a handle of a
+// broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 // Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 

@@ -154,6 +154,19 @@ private:
 
 namespace detail {
 
+#if defined(__cpp_exceptions)
+/// What value() throws. Its what() is the sentence alone: that of std::system_error also ends with the text of the
+/// errno, which says less.
+class thrown : public std::system_error {
+public:
+    explicit thrown(const shmkey::error &why) : std::system_error(why.code()), why_(why) {}
+    [[nodiscard]] const char *what() const noexcept override { return why_.sentence(); }
+
+private:
+    shmkey::error why_;
+};
+#endif
+
 /// What result<T> and result<void> have in common.
 class outcome {
 public:
@@ -168,7 +181,7 @@ protected:
     {
         if (!has_value) {
 #if defined(__cpp_exceptions)
-            throw std::system_error(why_.code(), why_.sentence());
+            throw thrown(why_);
 #else
             std::terminate();
 #endif
@@ -197,8 +210,8 @@ public:
     [[nodiscard]] T *operator->() noexcept { return value_.operator->(); }
     [[nodiscard]] const T *operator->() const noexcept { return value_.operator->(); }
 
-    /// Returns the T. If there is none, throws a std::system_error with the errno and the sentence, or calls
-    /// std::terminate() where exceptions are disabled.
+    /// Returns the T. If there is none, throws a std::system_error, whose code() is the errno and whose what() is
+    /// the sentence, or calls std::terminate() where exceptions are disabled.
     [[nodiscard]] T &value() & { return expect(has_value()), *value_; }
     [[nodiscard]] const T &value() const & { return expect(has_value()), *value_; }
     [[nodiscard]] T &&value() && { return expect(has_value()), *std::move(value_); }
@@ -729,8 +742,8 @@ public:
         return detail::to(shm_semaphore_wait(get(), time.nanoseconds()));
     }
     /// Returns a descriptor that is readable when the count may be above 0: for poll(2), epoll(7) and event loops. When
-    /// it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable. It belongs
-    /// to this handle: do not read or close it.
+    /// it is readable, call wait() with a time of 0 until that fails with EAGAIN, which makes it unreadable until the
+    /// next post, but for at most 250 ms. It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_semaphore_fd(get())); }
@@ -887,7 +900,8 @@ template <class T> class [[nodiscard]] rwlock
         [[nodiscard]] Value &operator*() const noexcept { return *held_->value; }
         [[nodiscard]] Value *operator->() const noexcept { return held_->value; }
         /// Returns whether a writer died while it had the lock: then the value may be half changed. A writer must
-        /// repair it and call mark_consistent() before it unlocks the lock; otherwise the value is lost.
+        /// repair it and call mark_consistent() before it unlocks the lock; otherwise the value is lost. A reader
+        /// cannot repair it: it unlocks the lock, which loses nothing, and calls write().
         [[nodiscard]] bool owner_died() const noexcept { return held_->owner_died; }
         /// Marks the value as consistent; only for a writer. Errors: EPERM another thread has the lock; EFAULT it was
         /// unlocked.
@@ -1021,8 +1035,8 @@ public:
         return value;
     }
     /// Returns a descriptor that is readable when there may be a newer value: for poll(2), epoll(7) and event loops.
-    /// When it is readable, call read_newer() until that returns std::nullopt, which makes it unreadable. It belongs to
-    /// this handle: do not read or close it.
+    /// When it is readable, call read_newer() until that returns std::nullopt, which makes it unreadable until the next
+    /// value is published, but for at most 250 ms. It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS.
     [[nodiscard]] result<int> fd() const noexcept { return detail::to<int>(shm_latest_fd(this->get())); }
@@ -1045,7 +1059,8 @@ public:
 
 /// Messages from one or many processes to one process, in order and without loss: shm_ring. The first handle that sends
 /// is the sender until end_sending(), and the first that receives is the receiver until end_receiving(), or until the
-/// handle is closed.
+/// handle is closed. If the senders of an earlier run released their roles or died, receiving from an empty ring fails
+/// at once, until the next sender starts: see set_keep_waiting().
 class [[nodiscard]] ring
     : public detail::waiting<shm_ring, shm_ring_close, shm_ring_id, shm_ring_removed,
                              shm_ring_set_interruptible, shm_ring_canceller> {
@@ -1145,7 +1160,7 @@ public:
     {
         return send_batch(messages.begin(), messages.size(), time);
     }
-    /// Reserves room for a message of `size` bytes, to be written in place. Errors: those of send().
+    /// Reserves room for a message of `size` bytes, to be written in place. Errors: those of send(); ENOMEM.
     [[nodiscard]] result<slot> reserve(std::size_t size, timeout time = forever) noexcept
     {
         shm_slot reserved{};
@@ -1167,7 +1182,7 @@ public:
     /// Receives a message of any length into a string. If the sender of a ring with drop_oldest drops the message
     /// before it is copied, receives the next one, and waits for that with the same timeout again. After a failure, the
     /// contents of the string are unspecified.
-    /// Errors: those of recv(), except EMSGSIZE. Throws std::bad_alloc; then the message stays.
+    /// Errors: those of recv(), except EMSGSIZE; ENOMEM. Throws std::bad_alloc; then the message stays.
     result<void> recv(std::string &text, timeout time = forever)
     {
         for (;;) {
@@ -1190,7 +1205,7 @@ public:
         return detail::to<std::size_t>(
             shm_ring_recv_batch(get(), buffer, size, lengths, count, time.nanoseconds()));
     }
-    /// Waits for a message, and gives access to it in place. Errors: those of recv(), except EMSGSIZE.
+    /// Waits for a message, and gives access to it in place. Errors: those of recv(), except EMSGSIZE; ENOMEM.
     [[nodiscard]] result<message> peek(timeout time = forever) noexcept
     {
         shm_message peeked{};
@@ -1219,8 +1234,8 @@ public:
 
     /// Returns a descriptor that is readable when there may be a message, or when the senders have released their roles
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
-    /// until that fails with EAGAIN, which makes it unreadable. EPIPE and EOWNERDEAD leave it readable: see
-    /// set_keep_waiting(). It belongs to this handle: do not read or close it.
+    /// until that fails with EAGAIN, which makes it unreadable until the next message, but for at most 250 ms. EPIPE
+    /// and EOWNERDEAD leave it readable: see set_keep_waiting(). It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EBUSY another handle
     /// is the receiver, and its process is not known to be dead.
@@ -1250,8 +1265,10 @@ public:
 };
 
 /// Messages from one process to up to 64 subscribers, each of which receives all of them: shm_broadcast. The first
-/// handle that publishes is the publisher until end_publishing(), or until it is closed. A handle that has called
-/// subscribe() receives.
+/// handle that publishes is the publisher until end_publishing(), or until it is closed. Without a subscriber, it does
+/// not wait, and overwrites the oldest messages. A handle that has called subscribe() receives. If the publisher of an
+/// earlier run released its role or died, receiving fails at once, until the next publisher starts: see
+/// set_keep_waiting().
 class [[nodiscard]] broadcast
     : public detail::waiting<shm_broadcast, shm_broadcast_close, shm_broadcast_id, shm_broadcast_removed,
                              shm_broadcast_set_interruptible, shm_broadcast_canceller> {
@@ -1365,8 +1382,8 @@ public:
     }
     /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role
     /// or died: for poll(2), epoll(7) and event loops. When it is readable, call recv() or peek() with a time of 0
-    /// until that fails with EAGAIN, which makes it unreadable. EPIPE and EOWNERDEAD leave it readable: see
-    /// set_keep_waiting(). It belongs to this handle: do not read or close it.
+    /// until that fails with EAGAIN, which makes it unreadable until the next message, but for at most 250 ms. EPIPE
+    /// and EOWNERDEAD leave it readable: see set_keep_waiting(). It belongs to this handle: do not read or close it.
     ///
     /// Errors: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE, EAFNOSUPPORT, EPERM, EACCES, ENOSYS; EPERM this handle is
     /// not subscribed.
@@ -1488,8 +1505,8 @@ private:
 
 /// Waits until one of 1 to 128 objects is ready, and returns its index. Receives nothing from it. Errors: ETIMEDOUT,
 /// EAGAIN; EINTR, ECANCELED a signal handler, or the canceller of one of the objects, has ended the wait; EINVAL there
-/// are too few or too many objects; EBUSY another handle is the receiver of a ring; EPERM a broadcast is not
-/// subscribed; and those of fd() before Linux 5.16.
+/// are too few or too many objects, or a ring or a broadcast is there twice; EBUSY another handle is the receiver of a
+/// ring; EPERM a broadcast is not subscribed; and those of fd() before Linux 5.16.
 [[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
                                                   timeout time = forever) noexcept
 {

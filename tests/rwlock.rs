@@ -208,13 +208,8 @@ fn a_value_that_a_writer_gave_up_is_lost() {
     fails(lock.try_write(), NotRecoverable);
 }
 
-/// It waits for a reader, holds nothing, and has changed nothing.
-#[test]
-fn a_dead_waiter_leaves_the_value_in_order() {
-    let test = Environment::new();
-    let lock = open(test.name());
-    let reader = lock.read().unwrap();
-    let mut waiter = test.helper("wait to write").expecting("waits");
+/// Waits until a writer waits for the readers.
+fn await_next(lock: &RwLock<Pair>) {
     let next = || match lock.segment().contents().unwrap().unwrap().holding {
         Holding::RwLock { next, .. } => next,
         other => panic!("{other:?}"),
@@ -222,6 +217,48 @@ fn a_dead_waiter_leaves_the_value_in_order() {
     while next().is_none() {
         thread::yield_now();
     }
+}
+
+/// A reader names the writer that keeps it out, and not the readers, which do not.
+#[test]
+fn a_reader_is_told_which_writer_it_waits_behind() {
+    let test = Environment::new();
+    let lock = open(test.name());
+    let _reader = lock.read().unwrap();
+    let mut waiter = test.helper("wait to write").expecting("waits");
+    await_next(&lock);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let pid = waiter.child.id();
+            let next = format!("…process {pid}…is next, and waits for the readers to unlock it");
+            let error = fails(lock.try_read(), WouldBlock);
+            says(
+                &error.to_string(),
+                &format!("lock for reading: EAGAIN{next}"),
+            );
+            let error = fails(lock.read_timeout(SOON), TimedOut);
+            says(
+                &error.to_string(),
+                &format!("lock for reading: ETIMEDOUT{next}"),
+            );
+            let error = fails(lock.try_write(), WouldBlock);
+            says(
+                &error.to_string(),
+                "…the lock is held for reading by thread",
+            );
+        });
+    });
+    waiter.kill();
+}
+
+/// It waits for a reader, holds nothing, and has changed nothing.
+#[test]
+fn a_dead_waiter_leaves_the_value_in_order() {
+    let test = Environment::new();
+    let lock = open(test.name());
+    let reader = lock.read().unwrap();
+    let mut waiter = test.helper("wait to write").expecting("waits");
+    await_next(&lock);
     waiter.kill();
     drop(reader);
     assert!(!lock.write_timeout(AGES).unwrap().owner_died());

@@ -7,6 +7,7 @@ use std::{
     env, fmt, fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 /// What provides the segments.
@@ -23,8 +24,14 @@ pub enum Choice {
 /// The variable that `--backend` sets, also for the programs that shmkey runs.
 const VARIABLE: &str = "SHMKEY_BACKEND";
 
+/// Set if `--backend` was given, and the variable had a value.
+static OVERRIDDEN: OnceLock<()> = OnceLock::new();
+
 /// Makes this process, and the programs that it runs, use a backend.
 pub fn choose(choice: Choice) {
+    if env::var_os(VARIABLE).is_some() {
+        let _ = OVERRIDDEN.set(());
+    }
     let name = match choice {
         Choice::Kernel => "kernel",
         Choice::User => "user",
@@ -96,10 +103,11 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// Returns how a user begins a command for the same segments: without the option, it could act on those of the kernel,
-/// among which the same ids occur.
+/// Returns how a user begins a command for the same segments: without the option, it could act on those of the other
+/// backend, among which the same ids occur.
 pub fn command() -> &'static str {
     match backend::chosen() {
+        Backend::Kernel if OVERRIDDEN.get().is_some() => "shmkey --backend kernel",
         Backend::Kernel => "shmkey",
         Backend::User => "shmkey --backend user",
     }

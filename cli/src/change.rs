@@ -1,6 +1,6 @@
 //! `shmkey chmod` and `shmkey chown`.
 
-use crate::{create, list, output::Failure, target::Target, words};
+use crate::{create, list, output::Failure, quoting::in_quotes, target::Target};
 use clap::Args;
 use shmkey::Segment;
 
@@ -70,7 +70,7 @@ fn owner(text: &str) -> Result<(Option<u32>, Option<u32>), String> {
 
 fn gid(group: &str) -> Result<u32, String> {
     let named = || uzers::get_group_by_name(group).map(|group| group.gid());
-    let unknown = || format!("there is no group {}", words::plain(group));
+    let unknown = || format!("there is no group {}", in_quotes(group.as_bytes()));
     group.parse().ok().or_else(named).ok_or_else(unknown)
 }
 

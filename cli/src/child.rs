@@ -1,8 +1,16 @@
 //! A program that shmkey runs. shmkey passes signals on to it, and the program decides whether they end it.
 
+use crate::{output, words};
 use std::{
-    io, mem,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    env,
+    ffi::OsStr,
+    fs, io, mem,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus},
     ptr,
     sync::atomic::{
@@ -15,6 +23,31 @@ use std::{
 pub const NOT_POSSIBLE: u8 = 125;
 pub const NOT_RUNNABLE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
+
+/// Returns the file of a program, as a shell finds it; or the exit status, and why it cannot be run.
+pub fn find(name: &OsStr) -> Result<PathBuf, (u8, String)> {
+    let is_program = |path: &Path| {
+        fs::metadata(path)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    let shown = words::plain(&name.to_string_lossy());
+    if name.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(name);
+        return match fs::metadata(&path) {
+            Err(error) => Err((code_of(&error), output::of_file(&path, &error))),
+            Ok(_) if is_program(&path) => Ok(path),
+            Ok(_) => Err((
+                NOT_RUNNABLE,
+                format!("{shown} is not an executable program"),
+            )),
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|path| is_program(path))
+        .ok_or_else(|| (NOT_FOUND, format!("there is no program {shown} in PATH")))
+}
 
 /// Returns the exit status for a program that did not start.
 pub fn code_of(error: &io::Error) -> u8 {

@@ -158,7 +158,7 @@ const STATE: &str = "state";
 pub const SEGMENTS: &[Field<Fact>] = &[
     usual(right("id", 0), |fact, _| text(fact.status.id)),
     usual(left("key", 0), |fact, _| text(words::key(fact.status.key))),
-    usual(right("size", 2), |fact, form| {
+    usual(right("size", 3), |fact, form| {
         text(form.size(fact.status.size as u64))
     }),
     usual(left("owner", 4).cut_to(8), |fact, _| {
@@ -167,15 +167,15 @@ pub const SEGMENTS: &[Field<Fact>] = &[
     usual(left("mode", 6), |fact, _| {
         text(format_args!("{:04o}", fact.status.mode))
     }),
-    usual(left("attached", 0).cut_to(8), attached),
+    usual(left("attached", 0).cut_to(8).readable_from(14), attached),
     usual(left("creator", 5).cut_to(14), creator),
     usual(right("age", 7), |fact, form| text(form.span(fact.age()))),
     usual(right("used", 8), |fact, form| text(form.span(fact.idle))),
-    usual(left("object", 3).cut_to(10), |fact, _| {
+    usual(left("object", 1).cut_to(16).readable_from(24), |fact, _| {
         styled(object(fact), CYAN)
     }),
     usual(left(STATE, 0), |fact, _| styled(state(fact), CYAN)),
-    usual(left(NOTE, 1).cut_to(7), note),
+    usual(left(NOTE, 2).cut_to(7).readable_from(16), note),
     extra(right("nattch", 0), |fact, _| text(fact.status.nattch)),
     extra(right("resident", 0), |fact, form| {
         memory(fact.resident, form)

@@ -6,19 +6,41 @@ use crate::{
     format::Format,
     list,
     output::{self, Failure},
+    remove,
     sized::{self, Opening, Site},
     target::Target,
     words,
 };
 use clap::Args;
-use shmkey::{Broadcast, Holding, Key, Place, Ring, Segment, Semaphore};
+use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
+
+/// What an option for a ring, and one for a broadcast, conflict with. That they require --ring or --broadcast is not
+/// enough: clap ignores a requirement that conflicts with another argument.
+const NOT_RING: [&str; 7] = [
+    "kind",
+    "broadcast",
+    "semaphore",
+    "mutex",
+    "rwlock",
+    "condvar",
+    "latest",
+];
+const NOT_BROADCAST: [&str; 7] = [
+    "kind",
+    "ring",
+    "semaphore",
+    "mutex",
+    "rwlock",
+    "condvar",
+    "latest",
+];
 
 #[derive(Args)]
 pub struct Options {
     /// The size of the segment: 4096, 0x1000, 4K, 1MiB
-    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "rwlock", "latest"])]
+    #[arg(long, short, value_name = "BYTES", value_parser = bytes, required_unless_present_any = ["kind", "semaphore", "mutex", "rwlock", "condvar", "latest"])]
     size: Option<usize>,
     #[command(flatten)]
     kind: Kind,
@@ -32,7 +54,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "project")]
     path: Option<PathBuf>,
     /// The project id for --path: a number from 1 to 255, or a letter
-    #[arg(long, value_name = "ID", value_parser = project, requires = "path")]
+    #[arg(long, value_name = "ID", value_parser = project, requires = "path", conflicts_with_all = ["key", "name"])]
     project: Option<i32>,
     /// The permission bits, in octal
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0600")]
@@ -59,6 +81,9 @@ pub struct Options {
     /// Create a reader-writer lock in the segment, which protects --size bytes [default: 0]
     #[arg(long, group = "object", conflicts_with_all = ["kind", "key"])]
     rwlock: bool,
+    /// Create a condition variable in the segment
+    #[arg(long, group = "object", conflicts_with_all = ["kind", "size"])]
+    condvar: bool,
     /// Create a latest value in the segment, of this size: 32, 4K, or a format such as "u32 f64 char[16]"
     ///
     /// shmkey-get(1) describes formats.
@@ -67,8 +92,14 @@ pub struct Options {
     /// The name of the object's layout: the programs that open the object must give the same name
     #[arg(long, value_name = "NAME", requires = "object")]
     layout: Option<String>,
+    /// With --ring: up to 64 processes are its senders at the same time, instead of one
+    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    many_senders: bool,
+    /// With --ring: a sender that finds no room drops the oldest messages, instead of waiting
+    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    drop_oldest: bool,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
-    #[arg(long, requires = "broadcast")]
+    #[arg(long, requires = "broadcast", conflicts_with_all = NOT_BROADCAST)]
     lossy: bool,
 }
 
@@ -121,9 +152,10 @@ fn expect_free(key: Key) -> Result<(), Failure> {
     let fact = Fact::of(id, Look::Outside)?;
     let users = fact.as_ref().and_then(columns::users);
     let users = users.unwrap_or_else(|| "no process".to_owned());
+    let removal = fact.map(|fact| format!("; {}", remove::removal(&fact.status)));
+    let removal = removal.unwrap_or_default();
     Err(Failure::Because(format!(
-        "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged, shmkey \
-         remove {id} removes it"
+        "a segment with the key {key} exists (id {id}, attached by {users}); --existing takes it unchanged{removal}"
     )))
 }
 
@@ -143,6 +175,9 @@ fn create(options: &Options, key: Key) -> Result<i32, Failure> {
     } else if options.rwlock {
         expect_key("reader-writer lock", NAME, key)?;
         sized::Lock::open_rwlock(&opening(options, size))?.id()
+    } else if options.condvar {
+        expect_key("condition variable", KEY, key)?;
+        Condvar::open(place(options, key)?)?.segment().id()
     } else if let Some(size) = options.latest {
         expect_key("latest value", NAME, key)?;
         sized::Latest::open(&opening(options, size))?.id()
@@ -264,7 +299,10 @@ fn ring(options: &Options, size: usize, key: Key) -> Result<i32, Failure> {
             "the existing ring has a capacity of {capacity} bytes, not {size}"
         )));
     }
-    let ring = Ring::open(place(options, key)?, size)?;
+    let ring = Ring::options()
+        .many_senders(options.many_senders)
+        .drop_oldest(options.drop_oldest)
+        .open(place(options, key)?, size)?;
     Ok(ring.segment().id())
 }
 

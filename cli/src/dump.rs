@@ -1,6 +1,11 @@
 //! `shmkey dump`.
 
-use crate::{output::Failure, sparse::Sparse, target::Target, words};
+use crate::{
+    output::{Failure, of_file},
+    sparse::Sparse,
+    target::Target,
+    words,
+};
 use anstyle::Style;
 use clap::Args;
 use shmkey::Segment;
@@ -34,7 +39,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let memory = Sparse::attach(&Segment::from_id(id))?;
     let (from, to) = range(&memory, options.offset, options.length)?;
     if let Some(path) = &options.output {
-        let failed = |error: io::Error| Failure::Because(format!("{}: {error}", path.display()));
+        let failed = |error: io::Error| Failure::Because(of_file(path, &error));
         let mut file = File::create(path).map_err(failed)?;
         return pieces(&memory, from, to, |_, bytes| {
             file.write_all(bytes).map_err(failed)

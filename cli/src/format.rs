@@ -1,7 +1,7 @@
 //! Values as text, by a format such as `u32 f64 char[16]`: the members of a C structure, at their offsets in memory.
 
 use crate::{
-    quoting::{quoted, split},
+    quoting::{in_quotes, quoted, split},
     words,
 };
 use serde_json::{Value, json};
@@ -231,7 +231,7 @@ impl Field {
                 Err(format!(
                     "{} has no room for {}, which has {len}",
                     self.name,
-                    quoted(word)
+                    in_quotes(word)
                 ))
             };
         }
@@ -259,7 +259,7 @@ impl Field {
         raw.ok_or_else(|| {
             format!(
                 "{} is not a number that {} can hold",
-                quoted(word),
+                in_quotes(word),
                 self.name
             )
         })
@@ -351,13 +351,13 @@ mod tests {
         for (types, text, why) in [
             ("u8 u8", "1", "takes 2 words, and the input has 1"),
             ("u8", "1 2", "takes 1 word, and the input has 2"),
-            ("u8", "256", "256 is not a number that u8"),
-            ("u16", "-1", "-1 is not a number"),
-            ("f64", "x", "x is not a number"),
+            ("u8", "256", "\"256\" is not a number that u8"),
+            ("u16", "-1", "\"-1\" is not a number"),
+            ("f64", "x", "\"x\" is not a number"),
             (
                 "char[2]",
                 "abc",
-                "char[2] has no room for abc, which has 3 bytes",
+                "char[2] has no room for \"abc\", which has 3 bytes",
             ),
             ("char[2]", "\"a", "no closing"),
             ("char[2]", "\"a\"b", "white space"),

@@ -6,6 +6,7 @@ use crate::{
     facts::{Fact, Facts, Look},
     json, others,
     output::{self, Failure},
+    quoting::in_quotes,
     summary, words,
 };
 use clap::{Args, ValueEnum};
@@ -101,7 +102,7 @@ pub struct Looking {
     /// Do not look for objects in segments, so that shmkey attaches none
     ///
     /// Without this option, shmkey attaches a segment that may hold an object, if it cannot read the segment through a
-    /// process that has it attached. The kernel then records shmkey as the last user.
+    /// process that has it attached. shmkey is its last user then.
     #[arg(long)]
     pub no_contents: bool,
 }
@@ -125,6 +126,7 @@ pub enum Sort {
     Size,
     Owner,
     /// How often it is attached, the most often first
+    #[value(alias = "attached")]
     Users,
     /// The oldest first
     Age,
@@ -291,7 +293,7 @@ impl Filter {
 
 pub fn uid(owner: &str) -> Result<u32, String> {
     let named = || uzers::get_user_by_name(owner).map(|user| user.uid());
-    let unknown = || format!("there is no user {}", words::plain(owner));
+    let unknown = || format!("there is no user {}", in_quotes(owner.as_bytes()));
     owner.parse().ok().or_else(named).ok_or_else(unknown)
 }
 

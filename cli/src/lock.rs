@@ -3,7 +3,8 @@
 use crate::{
     backend, child,
     open::{self, Kind},
-    output::{Failure, complain},
+    output::{self, Failure, complain},
+    remove,
     sized::{Lock, Opening, Refused, Site},
     target::Target,
     waiting::Waiting,
@@ -12,9 +13,11 @@ use clap::Args;
 use shmkey::Holding;
 use shmkey_core::sync;
 use std::{
+    convert,
     ffi::OsString,
     io,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Command, ExitCode, ExitStatus},
 };
 
@@ -53,6 +56,13 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn locked(options: &Options) -> Result<ExitStatus, Failure> {
     let target = &options.segment;
+    let (name, arguments) = options
+        .command
+        .split_first()
+        .ok_or_else(|| Failure::Usage("there is no command to run".to_owned()))?;
+    let path = child::find(name).map_err(|(code, why)| Failure::Status(code, why))?;
+    let mut command = Command::new(name);
+    command.args(arguments);
     let (segment, contents) = open::expect(target, Kind::Lock)?;
     let mut opening = Opening {
         site: Site::of(target, segment.id()),
@@ -74,10 +84,12 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         if late {
             options.waiting.late(why)
         } else if lost {
-            let (id, shmkey) = (segment.id(), backend::command());
-            Failure::Because(format!(
-                "{why}; {shmkey} remove {id} removes the {kind}, and {shmkey} create creates it again"
-            ))
+            target.status().map_or_else(convert::identity, |status| {
+                let (removal, shmkey) = (remove::removal(&status), backend::command());
+                Failure::Because(format!(
+                    "{why}; {removal}, and {shmkey} create creates it again"
+                ))
+            })
         } else {
             Failure::Because(why)
         }
@@ -87,7 +99,8 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
         lock.lock_shared(timeout).ok_or_else(|| {
             Failure::Because(format!(
                 "the segment {target} holds a {kind}, which has one owner at a time; --shared is \
-                 for a reader-writer lock (shmkey create --rwlock)"
+                 for a reader-writer lock ({} create --rwlock)",
+                backend::command()
             ))
         })?
     } else {
@@ -112,21 +125,15 @@ fn locked(options: &Options) -> Result<ExitStatus, Failure> {
              may be half changed; {marked} the command runs with {OWNER_DIED}=1"
         ));
     }
-    let status = run_command(&options.command, owner_died);
+    let status = run_command(command, &path, owner_died);
     lock.unlock()?;
     status
 }
 
-fn run_command(words: &[OsString], owner_died: bool) -> Result<ExitStatus, Failure> {
-    let (name, arguments) = words
-        .split_first()
-        .ok_or_else(|| Failure::Usage("there is no command to run".to_owned()))?;
-    let failed = |error: io::Error| {
-        let why = format!("cannot run {}: {error}", name.display());
-        Failure::Status(child::code_of(&error), why)
-    };
-    let mut command = Command::new(name);
-    command.args(arguments).env_remove(OWNER_DIED);
+fn run_command(mut command: Command, path: &Path, owner_died: bool) -> Result<ExitStatus, Failure> {
+    let failed =
+        |error: io::Error| Failure::Status(child::code_of(&error), output::of_file(path, &error));
+    command.env_remove(OWNER_DIED);
     if owner_died {
         command.env(OWNER_DIED, "1");
     }

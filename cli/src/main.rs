@@ -70,7 +70,8 @@ The options of shmkey list work without a command, too: shmkey --json.
 
 man shmkey lists the options of ipcs, ipcrm, ipcmk and lsipc, and what replaces them.
 
-Exit status: 0 for success, 1 for a failure, 2 for a usage error.";
+Exit status: 0 for success, 1 for a failure, 2 for a usage error. The manual pages of lock, wait and trace describe \
+others.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -79,7 +80,7 @@ enum Command {
     /// Also lists semaphore arrays and message queues, with --all, --semaphores or --messages.
     ///
     /// If you have permission, shmkey reads the objects in a segment through a process that has the segment attached.
-    /// Otherwise it attaches a segment that may hold an object. The kernel records that as the last use; the list shows
+    /// Otherwise it attaches a segment that may hold an object. That counts as the last use; the list shows
     /// the use before it, and notes "looked at".
     List(list::Options),
     /// Show all details of segments, semaphore arrays or message queues

@@ -3,7 +3,7 @@
 
 use crate::{
     Arguments, complete,
-    output::{Failure, each},
+    output::{Failure, each, of_file},
 };
 use clap::{Args, Command, CommandFactory};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 /// The date in the pages: the day on which their text last changed.
-const DATE: &str = "2026-11-26";
+const DATE: &str = "2026-11-27";
 
 macro_rules! sections {
     ($($command:literal),* $(,)?) => {
@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     files.extend(completions());
     each(&files, |(name, text)| {
         let path = options.folder.join(name);
-        let failed = |error| Failure::Because(format!("{}: {error}", path.display()));
+        let failed = |error| Failure::Because(of_file(&path, &error));
         fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
         fs::write(&path, text).map_err(failed)?;
         Ok(String::new())

@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             return Ok(io::stdout().write_all(map.svg().as_bytes())?);
         }
         return fs::write(path, map.svg())
-            .map_err(|error| Failure::Because(format!("{}: {error}", path.display())));
+            .map_err(|error| Failure::Because(output::of_file(path, &error)));
     }
     let mut text = map.text(output::width());
     text += &unseen;

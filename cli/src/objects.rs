@@ -43,18 +43,9 @@ impl Found {
             } => Some("published messages"),
             // Scripts use these one after the other, and no process has them in between.
             Holding::Semaphore { .. } => Some("a semaphore's count"),
-            Holding::Mutex {
-                owner: None,
-                suspect: false,
-                lost: false,
-            } => Some("an unlocked mutex"),
-            Holding::RwLock {
-                writer: None,
-                readers,
-                suspect: false,
-                lost: false,
-                ..
-            } if readers.is_empty() => Some("an unlocked reader-writer lock"),
+            // The next owner of one whose owner is dead repairs the value. One that is lost can only be removed.
+            Holding::Mutex { lost: false, .. } => Some("a mutex"),
+            Holding::RwLock { lost: false, .. } => Some("a reader-writer lock"),
             Holding::Condvar { .. } => Some("a condition variable"),
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! Opens the object that a segment begins with.
 
-use crate::{output::Failure, sparse::Sparse, target::Target, words};
+use crate::{backend, output::Failure, sparse::Sparse, target::Target, words};
 use shmkey::{Contents, ErrorKind, Holding, Key, Place, Segment};
 
 /// A kind of object that a command works on.
@@ -40,10 +40,11 @@ impl Kind {
 
 /// Returns the segment, and the object that it begins with, which must be of this kind.
 pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failure> {
+    let shmkey = backend::command();
     let segment = match target.find() {
         Err(error) if error.kind() == ErrorKind::KeyNotFound => {
             return Err(Failure::Because(format!(
-                "there is no segment {target} (shmkey list shows all, and shmkey create {} creates one under a name)",
+                "there is no segment {target} ({shmkey} list shows all, and {shmkey} create {} creates one under a name)",
                 kind.created_by()
             )));
         }
@@ -55,10 +56,10 @@ pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failur
             "the segment {target} holds a {}, not a {}; {}",
             words::kind(&contents),
             kind.name(),
-            used_by(&contents)
+            used_by(&contents, shmkey)
         ))),
         None => Err(Failure::Because(format!(
-            "the segment {target} holds no {}, and no other object at its beginning (shmkey show {} shows what it holds)",
+            "the segment {target} holds no {}, and no other object at its beginning ({shmkey} show {} shows what it holds)",
             kind.name(),
             segment.id()
         ))),
@@ -66,16 +67,17 @@ pub fn expect(target: &Target, kind: Kind) -> Result<(Segment, Contents), Failur
 }
 
 /// Returns how the command uses an object, as a clause.
-fn used_by(contents: &Contents) -> &'static str {
-    match contents.holding {
-        Holding::Mutex { .. } | Holding::RwLock { .. } => "shmkey lock locks it",
-        Holding::Semaphore { .. } => "shmkey wait and shmkey post lower and raise its count",
-        Holding::Latest { .. } => "shmkey get and shmkey put read it and publish it",
+fn used_by(contents: &Contents, shmkey: &str) -> String {
+    let what = match contents.holding {
+        Holding::Mutex { .. } | Holding::RwLock { .. } => "lock locks it",
+        Holding::Semaphore { .. } => "wait lowers its count, and post raises it",
+        Holding::Latest { .. } => "get reads it, and put publishes it",
         Holding::Ring { .. } | Holding::Broadcast { .. } => {
-            "shmkey get and shmkey put receive and send its messages"
+            "get receives its messages, and put sends them"
         }
-        _ => "shmkey show shows its state",
-    }
+        _ => "show shows its state",
+    };
+    format!("{shmkey} {what}")
 }
 
 /// Returns the object that a segment begins with.

@@ -1,9 +1,11 @@
 //! What the command writes, and how it fails.
 
 use crate::words;
+use shmkey_core::sys::Errno;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -49,18 +51,46 @@ impl From<shmkey::Error> for Failure {
     }
 }
 
-/// Returns why something failed: a sentence, and in parentheses the call and its error number.
+/// Returns why something failed: the object, a sentence, and in parentheses the call and its error number.
 pub fn why(error: &shmkey::Error) -> String {
-    let (all, sentence) = (error.to_string(), error.explanation().to_string());
-    let call = all.strip_suffix(&sentence).unwrap_or(&all);
-    format!("{sentence} ({})", call.trim_end_matches(": "))
+    rearranged(&error.to_string(), error.errno())
+}
+
+/// Moves the call of an error's text behind the sentence: `ring "a" (id 7): send: EPIPE: it has ended` becomes `ring "a"
+/// (id 7): it has ended (send: EPIPE)`.
+pub fn rearranged(text: &str, errno: i32) -> String {
+    let errno = Errno(errno);
+    let Some((call, sentence)) = text.split_once(&format!(": {errno}: ")) else {
+        return text.to_owned();
+    };
+    // An action on an object has no arguments, in which a colon could be.
+    let is_action = |text: &str| text.chars().all(|one| one.is_alphabetic() || one == ' ');
+    match call.rsplit_once(": ") {
+        Some((object, action)) if is_action(action) => {
+            format!("{object}: {sentence} ({action}: {errno})")
+        }
+        _ => format!("{sentence} ({call}: {errno})"),
+    }
+}
+
+/// Returns the reason of the system, without the error number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// Returns why something failed with a file.
+pub fn of_file(path: &Path, error: &io::Error) -> String {
+    let path = words::plain(&path.to_string_lossy());
+    format!("{path}: {}", reason(error))
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Closed,
-            _ => Failure::Because(error.to_string()),
+            _ => Failure::Because(reason(&error)),
         }
     }
 }
@@ -107,9 +137,10 @@ pub fn print(text: &str) -> Result<(), Failure> {
         _ => out.write_all(text.as_bytes()),
     };
     match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Because(format!("standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Because(format!(
+            "standard output: {}",
+            reason(&error)
+        ))),
         result => Ok(result?),
     }
 }

@@ -5,30 +5,37 @@ use crate::words;
 /// Returns a text as one word. It is in quotation marks, with escapes, if it has characters that a terminal acts on or
 /// that [`split`] would split.
 pub fn quoted(text: &[u8]) -> String {
-    let is_plain = |character: char| {
-        let one = character.to_string();
-        words::plain(&one) == one && !matches!(character, '"' | '\\')
-    };
     if let Ok(text) = std::str::from_utf8(text)
         && !text.is_empty()
         && text
             .chars()
-            .all(|character| is_plain(character) && !character.is_whitespace())
+            .all(|character| is_printed(character) && !character.is_whitespace())
     {
         return text.to_owned();
     }
+    in_quotes(text)
+}
+
+/// Returns a text in quotation marks, with escapes.
+pub fn in_quotes(text: &[u8]) -> String {
     let mut word = String::from("\"");
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
                 '"' | '\\' => word.extend(['\\', character]),
-                _ if is_plain(character) => word.push(character),
+                _ if is_printed(character) => word.push(character),
                 _ => word += &escaped(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         word += &escaped(chunk.invalid());
     }
     word + "\""
+}
+
+/// Returns whether a character stands for itself.
+fn is_printed(character: char) -> bool {
+    let one = character.to_string();
+    words::plain(&one) == one && !matches!(character, '"' | '\\')
 }
 
 fn escaped(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use crate::{
     words,
 };
 use clap::{ArgGroup, Args};
-use shmkey::{Contents, Segment};
+use shmkey::{Contents, Segment, Status};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     thread,
@@ -46,7 +46,7 @@ pub struct Options {
     /// Only those that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
-    /// Also those that hold something for a later process: messages, a value, a count, an unlocked lock
+    /// Also those that hold something for a later process: messages, a value, a count, a lock
     ///
     /// A published value is kept if its publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]
@@ -94,9 +94,20 @@ fn other(kind: Kind, target: &Target, dry_run: bool) -> Result<String, Failure> 
 
 fn not_yours(what: &str, target: &Target, owner: u32) -> String {
     format!(
-        "{what} {target} belongs to {}; only its owner, its creator and root can remove it",
+        "{what} {target} belongs to {}; {OTHERS}",
         words::user(owner)
     )
+}
+
+const OTHERS: &str = "only its owner, its creator and root can remove it";
+
+/// Returns the command that removes a segment, or who can remove it if this process cannot.
+pub fn removal(status: &Status) -> String {
+    if is_ours(status) {
+        format!("{} remove {} removes it", backend::command(), status.id)
+    } else {
+        OTHERS.to_owned()
+    }
 }
 
 fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
@@ -104,9 +115,9 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
     let id = status.id;
     if status.nattch > 0 && matches!(target, Target::Name(_)) {
         return Err(Failure::Because(format!(
-            "the segment {target} is attached by {}; {} remove {id} removes it nevertheless",
+            "the segment {target} is attached by {}, so its name is not enough to remove it; {}",
             users(id)?,
-            backend::command()
+            removal(&status)
         )));
     }
     if dry_run && !is_ours(&status) {
@@ -171,25 +182,20 @@ fn orphans(options: &Options) -> Result<(), Failure> {
             return output::print("Nothing was removed.\n");
         }
     }
-    let mut removed = 0;
-    let done = output::each(&mine, |fact| {
+    output::each(&mine, |fact| {
         let id = fact.status.id;
         if !still_orphan(fact)? {
             return Ok(format!("{id} is no longer an orphan\n"));
         }
         match Segment::from_id(id).remove() {
             // Another process has removed it.
-            Err(error) if is_gone(error.kind()) => return Ok(String::new()),
-            done => done?,
+            Err(error) if is_gone(error.kind()) => Ok(format!("{id} is removed already\n")),
+            done => {
+                done?;
+                Ok(format!("removed {id}{}\n", rest(id)?))
+            }
         }
-        removed += 1;
-        Ok(match rest(id)? {
-            rest if rest.is_empty() => rest,
-            rest => format!("removed {id}{rest}\n"),
-        })
-    });
-    output::print(&format!("Removed {}.\n", words::count(removed, "segment")))?;
-    done
+    })
 }
 
 /// Returns the orphans to remove, and prints how many are left alone and why.

@@ -27,8 +27,8 @@ pub struct Options {
     looking: list::Looking,
     /// Attach a segment, if need be, to look for objects
     ///
-    /// Without this option, shmkey attaches only a segment that may have been created for an object. The kernel records
-    /// shmkey as the last user of a segment that it attaches.
+    /// Without this option, shmkey attaches only a segment that may have been created for an object. shmkey becomes
+    /// the last user of a segment that it attaches.
     #[arg(long, conflicts_with = "no_contents")]
     contents: bool,
     /// Print a JSON object for each segment on a line; shmkey-list(1) describes it
@@ -123,7 +123,12 @@ fn lines(fact: &Fact) -> Vec<(&'static str, String)> {
         ));
     }
     if status.locked {
-        lines.push(("locked", "yes: it is never swapped out".to_owned()));
+        let effect = if backend::is_user() {
+            "yes, without effect: the user backend locks no memory"
+        } else {
+            "yes: it is never swapped out"
+        };
+        lines.push(("locked", effect.to_owned()));
     }
     if let Some(huge) = fact.huge() {
         lines.push(("huge pages", if huge { "yes" } else { "no" }.to_owned()));

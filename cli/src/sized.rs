@@ -1,7 +1,10 @@
 //! Locks and latest values whose size is known only at run time. In the Rust types, the size is that of the value's
 //! type, so these call the functions of the C API.
 
-use crate::{output::Failure, target::Target};
+use crate::{
+    output::{Failure, rearranged},
+    target::Target,
+};
 use shmkey::capi::{
     SHMKEY_ANY_OWNER, SHMKEY_CREATE, SHMKEY_FOREVER, shm_last_error, shm_latest, shm_latest_close,
     shm_latest_id, shm_latest_open_at, shm_latest_publish, shm_latest_read_newer, shm_mutex,
@@ -63,7 +66,7 @@ impl Refused {
         let why = unsafe { CStr::from_ptr(shm_last_error()) };
         Refused {
             errno,
-            why: why.to_string_lossy().into_owned(),
+            why: rearranged(&why.to_string_lossy(), errno),
         }
     }
 

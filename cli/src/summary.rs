@@ -123,8 +123,7 @@ fn looked_at(facts: &Facts) -> String {
         return String::new();
     }
     output::note(&format!(
-        "{} looked at: shmkey attached {} to read {}, which the kernel records as the last use; --no-contents avoids \
-         that.",
+        "{} looked at: shmkey attached {} to read {}, which counts as the last use; --no-contents avoids that.",
         words::count(looked_at.len() as u64, "segment"),
         them(&looked_at),
         them(&looked_at),

@@ -13,27 +13,30 @@ pub struct Column {
     pub rank: u8,
     /// Texts may be cut down to this width.
     pub least: Option<usize>,
+    /// Details are left out before texts are cut below this width.
+    pub readable: usize,
 }
+
+/// Columns of this rank and above are details.
+const DETAIL: u8 = 5;
 
 /// Returns a column whose texts begin at the same place.
 pub const fn left(title: &'static str, rank: u8) -> Column {
-    let (right, least) = (false, None);
-    Column {
-        title,
-        right,
-        rank,
-        least,
-    }
+    column(title, rank, false)
 }
 
 /// Returns a column whose texts end at the same place.
 pub const fn right(title: &'static str, rank: u8) -> Column {
-    let (right, least) = (true, None);
+    column(title, rank, true)
+}
+
+const fn column(title: &'static str, rank: u8, right: bool) -> Column {
     Column {
         title,
         right,
         rank,
-        least,
+        least: None,
+        readable: 0,
     }
 }
 
@@ -41,6 +44,19 @@ impl Column {
     pub const fn cut_to(mut self, least: usize) -> Column {
         self.least = Some(least);
         self
+    }
+
+    pub const fn readable_from(mut self, width: usize) -> Column {
+        self.readable = width;
+        self
+    }
+
+    /// Returns by how much the column can be cut.
+    fn slack(&self, width: usize, has_details: bool) -> usize {
+        let readable = if has_details { self.readable } else { 0 };
+        self.least.map_or(0, |least| {
+            width.saturating_sub(least.max(readable).max(self.title.width()))
+        })
     }
 }
 
@@ -124,12 +140,12 @@ fn layout(
         if over == 0 {
             break;
         }
-        let slack: usize = shown
-            .iter()
-            .map(|&column| slack(&columns[column], widths[column]))
-            .sum();
-        if slack >= over {
-            shrink(columns, &shown, &mut widths, over);
+        let has_details = shown.iter().any(|&column| columns[column].rank >= DETAIL);
+        let slack =
+            |column: usize, widths: &[usize]| columns[column].slack(widths[column], has_details);
+        let all: usize = shown.iter().map(|&column| slack(column, &widths)).sum();
+        if all >= over {
+            shrink(slack, &shown, &mut widths, over);
             break;
         }
         // The last of the columns with the highest rank.
@@ -137,7 +153,7 @@ fn layout(
             break;
         };
         if columns[least].rank == 0 {
-            shrink(columns, &shown, &mut widths, slack);
+            shrink(slack, &shown, &mut widths, all);
             break;
         }
         shown.retain(|&column| column != least);
@@ -145,17 +161,15 @@ fn layout(
     (shown, widths)
 }
 
-/// Returns by how much a column can be cut.
-fn slack(column: &Column, width: usize) -> usize {
-    column.least.map_or(0, |least| {
-        width.saturating_sub(least.max(column.title.width()))
-    })
-}
-
 /// Makes columns narrower by `over` in total, the widest first.
-fn shrink(columns: &[Column], shown: &[usize], widths: &mut [usize], mut over: usize) {
+fn shrink(
+    slack: impl Fn(usize, &[usize]) -> usize,
+    shown: &[usize],
+    widths: &mut [usize],
+    mut over: usize,
+) {
     while over > 0 {
-        let able = |&&column: &&usize| slack(&columns[column], widths[column]) > 0;
+        let able = |&&column: &&usize| slack(column, widths) > 0;
         let Some(&widest) = shown
             .iter()
             .filter(able)
@@ -269,6 +283,26 @@ mod tests {
                 "a         1 B"
             ]
         );
+    }
+
+    /// A name is more than a detail.
+    #[test]
+    fn details_are_left_out_before_a_text_is_cut_too_much() {
+        let columns = [
+            left("name", 0).cut_to(4).readable_from(8),
+            left("age", DETAIL),
+            left("mode", 1),
+        ];
+        let rows = [["orders of today", "2 h", "0600"].map(text).to_vec()];
+        for (width, expected) in [
+            (19, "orders …  2 h  0600"),
+            (18, "orders of t…  0600"),
+            (10, "ord…  0600"),
+        ] {
+            let line = lines(&columns, &rows, Some(width)).pop().unwrap();
+            let line = anstream::adapter::strip_str(&line).to_string();
+            assert_eq!(line, expected);
+        }
     }
 
     #[test]

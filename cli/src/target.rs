@@ -1,7 +1,7 @@
 //! Segments on the command line: an id, a key, or the name that a key was made from.
 
 use crate::{
-    facts,
+    backend, facts,
     output::{self, Failure},
 };
 use shmkey::{Error, ErrorKind, Key, Segment, Status};
@@ -116,7 +116,7 @@ impl Target {
                 );
             }
         }
-        "shmkey list shows all".to_owned()
+        format!("{} list shows all", backend::command())
     }
 
     /// Returns the text of an error about the segment.

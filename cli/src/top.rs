@@ -1,6 +1,7 @@
 //! `shmkey top`.
 
 use crate::{
+    backend,
     columns::{self, Form},
     facts::{Fact, Facts, Look},
     json::Totals,
@@ -77,7 +78,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let look = options.looking.or(Look::Inside);
     let mut top = Top::new(options.interval, options.choice.clone(), look);
     top.look()?;
-    let mut screen = Screen::open("top", "shmkey list")?;
+    let mut screen = Screen::open("top", &format!("{} list", backend::command()))?;
     loop {
         screen.draw(|frame| top.draw(frame))?;
         match screen.input(top.now + top.interval)? {

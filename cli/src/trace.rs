@@ -7,8 +7,8 @@ mod program;
 mod report;
 
 use crate::{
-    child::{self, NOT_FOUND, NOT_POSSIBLE, NOT_RUNNABLE},
-    output::complain,
+    child::{self, NOT_POSSIBLE, NOT_RUNNABLE},
+    output::{complain, of_file, reason},
 };
 use clap::Args;
 use notes::Notes;
@@ -66,14 +66,15 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
         .command
         .split_first()
         .ok_or_else(|| not_possible("there is no program to trace"))?;
-    let path = program::find(name)?;
+    let path = child::find(name).map_err(|(code, why)| Refusal(code, why))?;
     program::expect_traceable(&path)?;
     let dropin = dropin()?;
 
     let output = Output::open(options.output.as_deref())?;
     let notes = Notes::new().map_err(|error| {
         not_possible(format!(
-            "cannot open a socket for the reports of traced programs: {error}"
+            "cannot open a socket for the reports of traced programs: {}",
+            reason(&error)
         ))
     })?;
 
@@ -89,13 +90,11 @@ fn traced(options: &TraceOptions) -> Result<ExitStatus, Refusal> {
         );
 
     let before = report::Before::look();
-    let mut program = child::start(&mut command).map_err(|error| {
-        let why = format!("{}: {error}", path.display());
-        Refusal(child::code_of(&error), why)
-    })?;
+    let mut program = child::start(&mut command)
+        .map_err(|error| Refusal(child::code_of(&error), of_file(&path, &error)))?;
     let status = program
         .wait()
-        .map_err(|error| not_possible(format!("{}: {error}", path.display())))?;
+        .map_err(|error| not_possible(of_file(&path, &error)))?;
     child::ended();
 
     let report = report::Report::new(program.id() as i32, &before, status, notes.read());
@@ -117,8 +116,10 @@ fn dropin() -> Result<PathBuf, Refusal> {
         return Ok(std::path::absolute(&path).unwrap_or(path));
     }
     let this = env::current_exe();
-    let this = this
-        .map_err(|error| not_possible(format!("cannot find the path of shmkey itself: {error}")))?;
+    let this = this.map_err(|error| {
+        let why = reason(&error);
+        not_possible(format!("cannot find the path of shmkey itself: {why}"))
+    })?;
     let beside = this.parent().unwrap_or(Path::new("/"));
     let multiarch = format!("../lib/{}-linux-gnu", env::consts::ARCH);
     let places = [".", "../lib", &multiarch, "../lib/shmkey"].map(|place| beside.join(place));

@@ -75,7 +75,7 @@ pub struct Get {
     #[arg(long, value_name = "FORMAT", conflicts_with_all = ["length", "raw"])]
     format: Option<Format>,
     /// Print a JSON object for each message or value, described in shmkey-get(1)
-    #[arg(long, requires = "format")]
+    #[arg(long, requires = "format", conflicts_with_all = ["length", "raw"])]
     json: bool,
     /// Wait at most this long for each message or value, and for a sender or publisher: 10 (seconds), 500ms, 0, forever
     /// [default: 10s; with --follow, forever]

@@ -5,7 +5,7 @@ mod layout;
 mod rate;
 
 use crate::{
-    create,
+    backend, create,
     facts::{Fact, Look},
     output::Failure,
     screen::{self, Input, Screen},
@@ -39,7 +39,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let id = options.segment.status()?.id;
     let mut watch = Watch::begin(id, options.interval, options.offset)?;
-    let mut screen = Screen::open("watch", &format!("shmkey dump {id}"))?;
+    let mut screen = Screen::open("watch", &format!("{} dump {id}", backend::command()))?;
     watch.run(&mut screen)
 }
 

@@ -120,6 +120,36 @@ fn advice_names_the_backend_on_which_it_works() {
 }
 
 #[test]
+fn the_advice_of_an_error_names_the_backend_on_which_it_works() {
+    let namespace = Namespace::new();
+    let id = namespace.shmkey(&["create", "--size", "100", "--name", "orders"]);
+    let id = id.trim();
+    for (backend, line, advice) in [
+        (
+            "user",
+            "create --size 100 --name orders",
+            format!("remove {id} removes it"),
+        ),
+        ("user", "lock nothing true", "create --mutex".to_owned()),
+        ("user", "lock orders true", format!("show {id} shows")),
+        ("user", "show nothing", "list shows all".to_owned()),
+        ("user", "top", "list".to_owned()),
+        ("user", "watch orders", format!("dump {id}")),
+        ("kernel", "show nothing", "list shows all".to_owned()),
+    ] {
+        let words = format!(
+            "{} --backend {backend} {line}",
+            env!("CARGO_BIN_EXE_shmkey")
+        );
+        let words: Vec<&str> = words.split(' ').collect();
+        let output = namespace.program(&words).output().unwrap();
+        let why = String::from_utf8(output.stderr).unwrap();
+        let advice = format!("shmkey --backend {backend} {advice}");
+        assert!(why.contains(&advice), "{line}: {why}");
+    }
+}
+
+#[test]
 fn the_backends_have_separate_segments() {
     let namespace = Namespace::new();
     let name = support::Name::new();

@@ -62,7 +62,7 @@ fn chown_changes_owner_group_or_both() {
             assert_eq!(status.mode, 0o600);
         }
         let said = String::from_utf8(run(&["chown", "no-such-user", &name.0], b"").stderr).unwrap();
-        assert!(said.contains("there is no user no-such-user"), "{said}");
+        assert!(said.contains("there is no user \"no-such-user\""), "{said}");
     });
 }
 

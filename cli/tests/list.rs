@@ -466,7 +466,7 @@ fn tokens_are_named() {
 fn a_token_left_behind_is_an_orphan() {
     alone(|| {
         Child::new(|| drop(create_token())).kill();
-        assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("Removed 1 segment"));
+        assert!(shmkey(&["remove", "--orphans", "--yes"]).contains("removed "));
     });
 }
 
@@ -588,4 +588,33 @@ fn a_process_without_its_first_thread_is_live() {
     );
     drop(maker);
     assert_eq!(listed_id(id)["creator"]["life"], "dead");
+}
+
+/// The options of `--sort` are the names of columns.
+#[test]
+fn the_list_is_sorted_by_its_columns() {
+    alone(|| {
+        let often = private(100);
+        let _never = private(200);
+        let _attached = often.attach().unwrap();
+        for column in ["id", "key", "size", "owner", "attached", "age", "used"] {
+            assert_eq!(listed(&["--sort", column]).len(), 2, "{column}");
+        }
+        let sorted = listed(&["--sort", "attached", "--reverse"]);
+        assert_eq!(sorted[1]["id"], often.id());
+    });
+}
+
+#[test]
+fn an_error_about_a_file_names_it_and_the_reason() {
+    let private = private(100);
+    let id = private.id().to_string();
+    let file = "/no such directory/file";
+    for arguments in [
+        &["map", "--svg", file][..],
+        &["dump", &id, "--output", file],
+    ] {
+        let why = format!("shmkey: {file}: No such file or directory\n");
+        assert_eq!(refusal(arguments), why);
+    }
 }

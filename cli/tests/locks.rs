@@ -2,7 +2,7 @@
 
 mod support;
 
-use shmkey::{Mutex, Place, Semaphore};
+use shmkey::{Condvar, Mutex, Place, Semaphore};
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Output, Stdio},
@@ -91,10 +91,22 @@ fn the_exit_status_is_that_of_the_command() {
         run(&script(&name, "kill -9 $$"), b"").status.code(),
         Some(137)
     );
-    assert!(
-        fails(127, &["lock", &name.0, "no such program"]).contains("cannot run no such program")
-    );
-    assert!(fails(126, &["lock", &name.0, "/"]).contains("cannot run /"));
+    for (status, program, why) in [
+        (
+            127,
+            "no such program",
+            "there is no program no such program in PATH",
+        ),
+        (
+            127,
+            "/no such program",
+            "/no such program: No such file or directory",
+        ),
+        (126, "/", "/ is not an executable program"),
+    ] {
+        let said = fails(status, &["lock", &name.0, program]);
+        assert_eq!(said, format!("shmkey: {why}\n"));
+    }
     fails(2, &["lock", &name.0]);
     // Each has unlocked it, and none of them left it inconsistent.
     assert_eq!(said(&run(&["lock", &name.0, "true"], b"")), "");
@@ -118,6 +130,10 @@ fn a_lock_that_is_held_ends_the_wait() {
             &[&["lock", &name.0], options, &["--", "echo", "ran"]].concat(),
         );
         assert!(why.contains(errno) && why.contains(&holder), "{why}");
+        assert!(
+            why.starts_with(&format!("shmkey: mutex \"{}\"", name.0)),
+            "{why}"
+        );
     }
     drop(guard);
     assert_eq!(
@@ -248,7 +264,12 @@ fn a_semaphore_is_posted_and_waited_for() {
     let program = Semaphore::open(name.0.as_str(), 0).unwrap();
     shmkey(&["wait", &name.0]);
     assert_eq!(program.value(), 0);
-    assert!(fails(124, &["wait", &name.0, "--nonblock"]).contains("EAGAIN"));
+    let why = fails(124, &["wait", &name.0, "--nonblock"]);
+    let object = format!("shmkey: semaphore \"{}\" (id ", name.0);
+    assert!(
+        why.starts_with(&object) && why.ends_with("(wait: EAGAIN)\n"),
+        "{why}"
+    );
     assert!(fails(3, &["wait", &name.0, "-w", "0.01", "-E", "3"]).contains("ETIMEDOUT"));
     let waiting = start(&["wait", &name.0]);
     shmkey(&["post", &name.0]);
@@ -374,6 +395,7 @@ fn objects_are_created_under_names() {
         ),
         (&["--rwlock"], "needs a name"),
         (&["--semaphore", "1"], "needs a key"),
+        (&["--condvar"], "needs a key"),
         (&["--latest", "4"], "needs a name"),
     ] {
         let why = refusal(&[&["create"], kind].concat());
@@ -387,6 +409,10 @@ fn objects_are_created_under_names() {
             &[&["create", "--ring", "--size", "64", "--name", "x"], kind].concat(),
         );
     }
+    let condvar = Name::new();
+    let id = shmkey(&["create", "--condvar", "--name", &condvar.0]);
+    let program = Condvar::open(condvar.0.as_str()).unwrap();
+    assert_eq!(id.trim(), program.segment().id().to_string());
     let name = mutex();
     let create = ["create", "--mutex", "--name", &name.0];
     assert!(refusal(&create).contains("--existing"));

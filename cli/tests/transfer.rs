@@ -113,6 +113,28 @@ fn messages_of_a_ring() {
     assert!(refusal(&["get", &name.0]).contains("EBUSY"));
 }
 
+#[test]
+fn several_scripts_send_to_a_ring_for_many_senders() {
+    let (one, many) = (Name::new(), Name::new());
+    let create = |name: &Name, options: &[&str]| {
+        let usual = ["create", "--ring", "--size", "64", "--name", &name.0];
+        shmkey(&[&usual, options].concat());
+    };
+    create(&one, &[]);
+    create(&many, &["--many-senders", "--drop-oldest"]);
+    let both = Ring::options().many_senders(true).drop_oldest(true);
+    let both = both.open(many.0.as_str(), 64).unwrap();
+    let single = Ring::open(one.0.as_str(), 64).unwrap();
+    let _senders = (both.sender().unwrap(), single.sender().unwrap());
+    assert!(refusal(&["put", &one.0]).contains("EBUSY"));
+    // There is room for one of these.
+    for line in [[b'a'; 60], [b'b'; 60]] {
+        let put = run(&["put", &many.0, "--timeout", "0"], &line);
+        assert!(put.status.success(), "{put:?}");
+    }
+    assert_eq!(run(&["get", &many.0], b"").stdout, [b'b'; 60]);
+}
+
 /// The first `put` has ended when the second one begins, and a sender that is killed ends nothing either.
 #[test]
 fn follow_receives_from_one_sender_after_another() {

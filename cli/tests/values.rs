@@ -150,9 +150,9 @@ fn what_does_not_fit_the_format_is_not_published() {
         (
             "u16 char[2]",
             "65536 a",
-            "65536 is not a number that u16 can hold",
+            "\"65536\" is not a number that u16 can hold",
         ),
-        ("u16 char[2]", "1 abc", "char[2] has no room for abc"),
+        ("u16 char[2]", "1 abc", "char[2] has no room for \"abc\""),
         ("u16 char[2]", "1", "takes 2 words, and the input has 1"),
         ("u16 char[2]", "1 \"a", "no closing quotation mark"),
     ] {
@@ -196,7 +196,7 @@ fn messages_and_bytes_of_segments_have_formats() {
     assert_eq!(put(&name, &["--lines", "--format", "u16"], b"1\n2\n"), "");
     let why = put(&name, &["--lines", "--format", "u16"], b"3\nx\n");
     assert!(
-        why.contains("x is not a number") && why.contains("sent before it: 1 line"),
+        why.contains("\"x\" is not a number") && why.contains("sent before it: 1 line"),
         "{why}"
     );
     let get = ["get", &name.0, "--format", "u16"];

@@ -12,7 +12,8 @@ from ._values import ValueType
 class Guard(_core.Guard):
     """A lock that this thread has, and the access to its value. ``with`` unlocks it at the end.
 
-    ``owner_died`` is true if the last owner died while it had the lock: the value may be half changed.
+    ``owner_died`` is true if the last owner died while it had the lock: the value may be half changed. A reader of an
+    RwLock cannot repair it: it unlocks the lock, which loses nothing, and calls ``RwLock.write``.
     """
 
     __slots__ = ()

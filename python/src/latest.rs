@@ -92,7 +92,8 @@ impl Latest {
     }
 
     /// Returns a descriptor that is readable when there may be a newer value, for selectors and event loops. When it is
-    /// readable, call ``wait(0)`` until that raises BlockingIOError.
+    /// readable, call ``wait(0)`` until that raises BlockingIOError, which makes it unreadable until the next value is
+    /// published, but for at most 250 ms.
     fn fileno(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let raw = slf.as_super().raw()?;
         // SAFETY: the handle is open.

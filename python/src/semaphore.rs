@@ -66,7 +66,8 @@ impl Semaphore {
     }
 
     /// Returns a descriptor that is readable when the count may be above 0, for selectors and event loops. When it is
-    /// readable, call ``wait(0)`` until that raises BlockingIOError.
+    /// readable, call ``wait(0)`` until that raises BlockingIOError, which makes it unreadable until the next post, but
+    /// for at most 250 ms.
     fn fileno(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let raw = slf.as_super().raw()?;
         // SAFETY: the handle is open.

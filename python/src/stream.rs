@@ -298,7 +298,8 @@ impl Stream {
     }
 
     /// Returns a descriptor that is readable when there may be a message, for selectors and event loops. When it is
-    /// readable, call ``recv(0)`` until that raises BlockingIOError.
+    /// readable, call ``recv(0)`` until that raises BlockingIOError, which makes it unreadable until the next message,
+    /// but for at most 250 ms.
     fn fileno(slf: PyRef<'_, Self>) -> PyResult<i64> {
         let (raw, _turn) = (slf.as_super().raw()?, slf.receiving.enter_lent()?);
         Ok(check((slf.calls.fd)(raw).into())?)

@@ -26,14 +26,17 @@ use core::{
 /// until its process ends; then another handle can take the role. A handle subscribes with shm_broadcast_subscribe(),
 /// and receives what is published from then on; without a subscription, receiving fails with EPERM.
 ///
-/// No message of a lossless broadcast is lost: the publisher waits for the slowest subscriber, and drops one that is
-/// dead. With SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not
-/// received them continues with the oldest message that is left, and shm_broadcast_missed() counts those that it
-/// missed.
+/// No subscriber of a lossless broadcast misses a message: the publisher waits for the slowest subscriber, and drops
+/// one that is dead. Without a subscriber, the publisher does not wait, and overwrites the oldest messages. With
+/// SHMKEY_LOSSY the publisher never waits and overwrites the oldest messages; a subscriber that had not received them
+/// continues with the oldest message that is left, and shm_broadcast_missed() counts those that it missed.
 ///
 /// A message that was committed is received, whichever process dies; one that was not committed is never received. When
 /// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
-/// the publisher died. Until a process first takes the role, the subscribers wait for it.
+/// the publisher died. Until a process first takes the role, the subscribers wait for it. After that, the broadcast
+/// remembers how the role ended, also for later runs of the programs: a subscriber that starts before the next
+/// publisher gets EPIPE or EOWNERDEAD at once. So that it waits for that publisher, call
+/// shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
 ///
 /// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 /// subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
@@ -705,11 +708,11 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 /// died: for poll(2), select(2), epoll(7) (level- or edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_broadcast_recv(), shm_broadcast_recv_batch() or shm_broadcast_peek() with
-/// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call
-/// that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_broadcast_set_keep_waiting(), receiving does not
-/// fail with these. Do not read from the descriptor or close it. The first poll returns at once. shm_ring_fd() says
-/// when such a descriptor becomes readable; that of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after
-/// each EAGAIN.
+/// SHMKEY_NO_WAIT until that fails with EAGAIN, which makes the descriptor unreadable until the next message, but for
+/// at most 250 ms. A call that fails with EPIPE or EOWNERDEAD leaves it readable; after
+/// shm_broadcast_set_keep_waiting(), receiving does not fail with these. Do not read from the descriptor or close it.
+/// The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
+/// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// broadcast: a handle that is subscribed.
 ///
@@ -876,8 +879,8 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
 
 /// Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 /// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-/// wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_broadcast_canceller() was called before.
+/// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
+/// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 ///
 /// broadcast: a handle that is open.
 /// on: 1, or 0.

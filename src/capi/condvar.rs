@@ -116,7 +116,8 @@ pub unsafe extern "C" fn shm_condvar_wait(
     }))
 }
 
-/// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not.
+/// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not. The waits
+/// of other threads may end, too, within 300 ms.
 ///
 /// condvar: a handle that is open.
 ///
@@ -154,8 +155,8 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
 
 /// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 /// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
-/// before the wait does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too,
-/// unless shm_condvar_canceller() was called before.
+/// before the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A
+/// handler that was installed with SA_RESTART ends a wait, too, unless shm_condvar_canceller() was called before.
 ///
 /// condvar: a handle that is open.
 /// on: 1, or 0.

@@ -230,9 +230,9 @@ pub unsafe extern "C" fn shm_latest_read_newer(
 /// edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_latest_read_newer() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-/// call that fails makes the descriptor unreadable until the next value is published. Do not read or close it. The
-/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that of a handle with
-/// SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
+/// call that fails makes the descriptor unreadable until the next value is published, but for at most 250 ms. Do not
+/// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable; that
+/// of a handle with SHMKEY_READ_ONLY becomes readable only 250 ms after each EAGAIN.
 ///
 /// latest: a handle that is open.
 ///
@@ -277,9 +277,9 @@ pub unsafe extern "C" fn shm_latest_version(latest: *const shm_latest) -> i64 {
 }
 
 /// Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
-/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-/// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_latest_canceller() was called before.
+/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+/// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_latest_canceller() was called before.
 ///
 /// latest: a handle that is open.
 /// on: 1, or 0.

@@ -31,7 +31,9 @@ use core::{
 /// next receiver gets the messages that a dead one had not released. When all senders have released their roles, the
 /// receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
 /// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
-/// other side waits for it.
+/// other side waits for it. After that, the ring remembers how the role ended, also for later runs of the programs: a
+/// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. So that it waits
+/// for that sender, call shm_ring_set_keep_waiting(), or remove the ring at the end of each run.
 ///
 /// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
 /// the parent has a role, the calls of the child that need it fail with EBUSY. In a ring with SHMKEY_MANY_SENDERS, the
@@ -746,9 +748,9 @@ pub unsafe extern "C" fn shm_ring_peek(
 /// as in shm_ring_recv().
 ///
 /// When the descriptor is readable, call shm_ring_recv(), shm_ring_recv_batch() or shm_ring_peek() with SHMKEY_NO_WAIT
-/// until that fails with EAGAIN, which makes the descriptor unreadable until the next message. A call that fails with
-/// EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not fail with these. Do
-/// not read from the descriptor. The first poll returns at once.
+/// until that fails with EAGAIN, which makes the descriptor unreadable until the next message, but for at most 250 ms.
+/// A call that fails with EPIPE or EOWNERDEAD leaves it readable; after shm_ring_set_keep_waiting(), receiving does not
+/// fail with these. Do not read from the descriptor. The first poll returns at once.
 ///
 /// The descriptor contains two others, which the library opens with it, and the first call that makes a descriptor of
 /// another handle readable opens one more, which stays open until the process ends. Do not close any of them. A program
@@ -963,9 +965,9 @@ pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_in
 }
 
 /// Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
-/// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait
-/// does not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_ring_canceller() was called before.
+/// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
+/// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 ///
 /// ring: a handle that is open.
 /// on: 1, or 0.

@@ -123,8 +123,8 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 /// edge-triggered) and event loops.
 ///
 /// When the descriptor is readable, call shm_semaphore_wait() with SHMKEY_NO_WAIT until that fails with EAGAIN. The
-/// call that fails makes the descriptor unreadable until the next shm_semaphore_post(). Do not read or close it. The
-/// first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
+/// call that fails makes the descriptor unreadable until the next shm_semaphore_post(), but for at most 250 ms. Do not
+/// read or close it. The first poll returns at once. shm_ring_fd() says when such a descriptor becomes readable.
 ///
 /// semaphore: a handle that is open.
 ///
@@ -170,9 +170,9 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 }
 
 /// Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
-/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait does
-/// not end it; shm_cancel() does. A handler that was installed with SA_RESTART ends a wait, too, unless
-/// shm_semaphore_canceller() was called before.
+/// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
+/// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 ///
 /// semaphore: a handle that is open.
 /// on: 1, or 0.

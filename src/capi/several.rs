@@ -56,16 +56,16 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
 /// them, and this call creates them.
 ///
-/// objects: the objects, in any mix; none of them twice.
+/// objects: the objects, in any mix; the handle of a ring or a broadcast not twice.
 /// count: their number, 1 to 128.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the index of an object that is ready, 0 to count - 1; or -1.
 /// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
 /// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
-/// or an element has no handle, two handles, or a reserved field that is not NULL; EBUSY another handle is the
-/// receiver of a ring, and its process is not known to be dead; EPERM a handle of a broadcast is not subscribed;
-/// EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
+/// or an element has no handle, two handles, the ring or broadcast of another element, or a reserved field that is not
+/// NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead; EPERM a handle of a
+/// broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
 /// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -88,7 +88,10 @@ pub unsafe extern "C" fn shm_wait_any(
         let objects = unsafe { slice::from_raw_parts(objects, count) };
         let mut waiting = [const { None }; MOST];
         for (index, (to, object)) in waiting.iter_mut().zip(objects).enumerate() {
-            // SAFETY: the caller hands over open handles, none twice, and receives by one thread at a time.
+            expect_another(&objects[..index], object)
+                .map_err(|why| Error::element(call, index, why))?;
+            // SAFETY: the caller hands over open handles, and receives by one thread at a time. No ring or broadcast
+            // is there twice.
             *to = Some(unsafe { at(index, object) }?);
         }
         let found = wait_at_any(&mut waiting[..count], Deadline::after(timeout))?;
@@ -96,10 +99,23 @@ pub unsafe extern "C" fn shm_wait_any(
     }))
 }
 
+/// Fails if one of the structures before it has the same ring or broadcast: the wait uses the receiving end of each.
+fn expect_another(before: &[shm_waitable], object: &shm_waitable) -> Result<(), &'static str> {
+    let is_same = |other: &shm_waitable| {
+        (!object.ring.is_null() && other.ring == object.ring)
+            || (!object.broadcast.is_null() && other.broadcast == object.broadcast)
+    };
+    if before.iter().any(is_same) {
+        Err("has the handle of an element before it")
+    } else {
+        Ok(())
+    }
+}
+
 /// Returns what a structure stands for.
 ///
 /// # Safety
-/// The handles must be NULL or open; no other thread may receive by them.
+/// The handles must be NULL or open; no other thread and no other `At` may receive by them.
 unsafe fn at<'a>(index: usize, object: &shm_waitable) -> Result<At<'a>, Error> {
     let handles = [
         object.ring.cast(),

@@ -1,38 +1,38 @@
 //! Tests that no error advises to use another segment without saying who uses this one. (They are here
 //! because explanations are also compiled into the drop-in, which has no objects.)
 
-use crate::explain::Ownership;
-use crate::{Broadcast, Key, Latest, Mutex, Ring, Segment, Semaphore};
+use crate::explain::{Ownership, names};
+use crate::{Broadcast, Condvar, Key, Latest, Mutex, Ring, RwLock, Segment, Semaphore};
 use core::ffi::c_int;
 
 fn of(id: c_int) -> String {
-    Ownership::of(id).unwrap().to_string()
+    let ownership = Ownership::of(id).unwrap();
+    ownership.text(&names::SYSTEM_V).to_string()
 }
 
 #[test]
 fn each_kind_of_object_is_named_without_attaching() {
     let name = |kind| format!("explained {kind} {}", std::process::id());
-    let semaphore = Semaphore::open(name("semaphore").as_str(), 4).unwrap();
-    let (mutex, ring) = (name("mutex"), name("ring"));
-    let mutex = Mutex::open(mutex.as_str(), 7_u32).unwrap();
-    let ring = Ring::open(ring.as_str(), 100).unwrap();
-    let latest = Latest::<u64>::open(name("latest").as_str()).unwrap();
-    let broadcast = Broadcast::open(name("broadcast").as_str(), 100).unwrap();
+    let semaphore = Semaphore::open(name("semaphore"), 4).unwrap();
+    let mutex = Mutex::open(name("mutex"), 7_u32).unwrap();
+    let lock = RwLock::open(name("rwlock"), 7_u32).unwrap();
+    let condvar = Condvar::open(name("condvar")).unwrap();
+    let ring = Ring::open(name("ring"), 100).unwrap();
+    let latest = Latest::<u64>::open(name("latest")).unwrap();
+    let broadcast = Broadcast::open(name("broadcast"), 100).unwrap();
     for (id, object) in [
         (semaphore.segment().id(), "a semaphore"),
         (mutex.segment().id(), "a mutex"),
+        (lock.segment().id(), "a reader-writer lock"),
+        (condvar.segment().id(), "a condition variable"),
         (ring.segment().id(), "a ring"),
         (latest.segment().id(), "a latest value"),
         (broadcast.segment().id(), "a broadcast"),
     ] {
         let before = Segment::from_id(id).status().unwrap();
         let text = of(id);
-        assert!(
-            text.contains(&format!(
-                ", holds {object}, and is attached once; it is in use"
-            )),
-            "{text}"
-        );
+        let part = format!(", holds {object}, and is attached once; it is in use");
+        assert!(text.contains(&part), "{text}");
         assert_eq!(Segment::from_id(id).status().unwrap(), before);
         Segment::from_id(id).remove().unwrap();
     }

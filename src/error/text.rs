@@ -87,7 +87,7 @@ impl fmt::Display for Explanation<'_> {
             Repr::Bare { .. } => None,
         };
         match id.and_then(Ownership::of) {
-            Some(ownership) => write!(f, "; {ownership}"),
+            Some(ownership) => write!(f, "; {}", ownership.text(self.1)),
             None => Ok(()),
         }
     }

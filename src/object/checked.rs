@@ -1,7 +1,7 @@
 //! The time of the last liveness check that one end of an object made of the other, so that there is at most one check
 //! in each interval.
 
-use crate::sys;
+use crate::{sync::Inquiry, sys};
 use core::cell::Cell;
 
 /// The interval between liveness checks of the other side, in nanoseconds. A check takes some microseconds.
@@ -31,6 +31,20 @@ impl Checked {
         if self.is_recent_at(now) {
             return false;
         }
+        self.check(now, is_dead)
+    }
+
+    /// Makes a liveness check as `inquiry` says: a brief one only if none was made, or the last one found a death.
+    /// Returns whether it found one.
+    pub fn answers(&self, inquiry: Inquiry, is_dead: impl FnOnce() -> bool) -> bool {
+        match inquiry {
+            Inquiry::Brief if self.0.get().is_some() => false,
+            Inquiry::Brief => self.check(sys::about_now(), is_dead),
+            Inquiry::Full => self.finds(is_dead),
+        }
+    }
+
+    fn check(&self, now: u64, is_dead: impl FnOnce() -> bool) -> bool {
         let found = is_dead();
         self.0.set((!found).then_some(now));
         found

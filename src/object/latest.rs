@@ -139,10 +139,11 @@ impl RawLatest {
     pub fn open(place: &Place, size: usize) -> Result<RawLatest, Error> {
         let payload =
             algorithm::stride(size).and_then(|stride| stride.checked_mul(algorithm::slots(size)));
+        // The error has the size that the caller knows, and not that of the payload.
         let too_large = || Error::too_large(size).opening(Kind::Latest, place.site.name());
         let spec = Spec {
             kind: Kind::Latest,
-            size: payload.ok_or_else(too_large)?,
+            size: payload.filter(Spec::fits).ok_or_else(too_large)?,
             any_size: false,
             capacity: 0,
             layout: &place.layout,
@@ -444,8 +445,8 @@ impl<T: Plain> Latest<T> {
 
     /// Returns a descriptor that is readable when there may be a newer value: for `poll(2)`, `epoll(7)`, `select(2)`
     /// and event loops. When it is readable, call [`read_newer`](Latest::read_newer) until that returns `None`. That
-    /// call makes the descriptor unreadable until the next value is published. Pass the same `seen` to all these calls.
-    /// [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
+    /// call makes the descriptor unreadable until the next value is published, but for at most 250 ms. Pass the same
+    /// `seen` to all these calls. [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
     ///
     /// If the latest value is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///

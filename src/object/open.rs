@@ -38,17 +38,23 @@ pub(crate) struct Spec<'a> {
     pub options: Option<u32>,
 }
 
+/// Returns the size of a segment that is created for an object with a payload of this size.
+fn segment_size(payload: usize) -> Option<usize> {
+    PAYLOAD
+        .checked_add(payload)?
+        .checked_next_multiple_of(ALIGN)?
+        .checked_add(1)
+}
+
 impl Spec<'_> {
+    /// Returns whether a segment can have room for an object with a payload of this size.
+    pub fn fits(payload: &usize) -> bool {
+        segment_size(*payload).is_some()
+    }
+
     /// Returns the number of bytes that the whole object takes.
     fn total(&self) -> Option<usize> {
         PAYLOAD.checked_add(self.size)
-    }
-
-    /// Returns the size of a segment that is created for it.
-    fn segment_size(&self) -> Option<usize> {
-        self.total()?
-            .checked_next_multiple_of(ALIGN)?
-            .checked_add(1)
     }
 
     /// Returns the description for an error message.
@@ -396,7 +402,7 @@ fn attach(
     spec: &Spec,
     deadline: Deadline,
 ) -> Result<(Memory, usize), Error> {
-    let (Some(total), Some(size)) = (spec.total(), spec.segment_size()) else {
+    let (Some(total), Some(size)) = (spec.total(), segment_size(spec.size)) else {
         return Err(Error::too_large(spec.size));
     };
     loop {

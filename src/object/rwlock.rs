@@ -87,10 +87,12 @@ impl RawRwLock {
     /// Opens a lock around `size` bytes. The process that creates it calls `first` to write them; before that, they are
     /// 0.
     pub fn open(place: &Place, size: usize, first: impl Fn(&Object)) -> Result<RawRwLock, Error> {
+        // The error has the size that the caller knows, and not that of the payload.
         let too_large = || Error::too_large(size).opening(Kind::RwLock, place.site.name());
+        let payload = VALUE.checked_add(size);
         let spec = Spec {
             kind: Kind::RwLock,
-            size: VALUE.checked_add(size).ok_or_else(too_large)?,
+            size: payload.filter(Spec::fits).ok_or_else(too_large)?,
             any_size: false,
             capacity: 0,
             layout: &place.layout,
@@ -149,15 +151,15 @@ impl RawRwLock {
     #[cold]
     fn not_locked(&self, refused: LockError, deadline: Deadline, action: Action) -> Error {
         let error = match refused {
-            LockError::TimedOut => self.with_holder(self.object.late(deadline)),
+            LockError::TimedOut => self.with_holder(self.object.late(deadline), action),
             LockError::Deadlock => self.object.error(ErrorKind::Deadlock),
             LockError::NotRecoverable => self.object.error(ErrorKind::NotRecoverable),
         };
         error.during(action)
     }
 
-    /// Adds to an error the threads that have the lock.
-    fn with_holder(&self, error: Error) -> Error {
+    /// Adds to an error the threads that have the lock, or the one that keeps a reader out.
+    fn with_holder(&self, error: Error, action: Action) -> Error {
         let seen = self.words().look();
         let (readers, reader) = self
             .words()
@@ -165,6 +167,8 @@ impl RawRwLock {
             .fold((0, 0), |(count, _), reader| (count + 1, reader));
         match (seen.writer, seen.next) {
             (Some(writer), _) => error.with(What::Held, 0, writer),
+            // Other readers keep no reader out.
+            (_, Some(next)) if action == Action::LockForReading => error.with(What::Next, 0, next),
             _ if readers > 0 => error.with(What::Readers, readers, reader),
             (_, Some(next)) => error.with(What::Next, 0, next),
             _ => error.with(What::Held, 0, 0),
@@ -217,7 +221,10 @@ impl RawRwLock {
 
     #[cold]
     fn not_owner(&self, action: Action) -> Error {
-        self.with_holder(self.object.error(ErrorKind::NotOwner).during(action))
+        self.with_holder(
+            self.object.error(ErrorKind::NotOwner).during(action),
+            action,
+        )
     }
 
     #[inline(always)]
@@ -363,7 +370,8 @@ pub struct RwLockReadGuard<'a, T: Plain> {
 
 impl<T: Plain> RwLockReadGuard<'_, T> {
     /// Returns whether a writer died while it had the lock, and no later writer has marked the value as consistent.
-    /// Then the value may be half changed.
+    /// Then the value may be half changed. A reader cannot repair it: drop this guard, which loses nothing, and call
+    /// [`write`](RwLock::write).
     #[must_use]
     pub fn owner_died(&self) -> bool {
         self.owner_died

@@ -151,7 +151,8 @@ impl Semaphore {
     /// Returns a descriptor that is readable when the count may be above 0: for `poll(2)`, `epoll(7)`, `select(2)` and
     /// event loops. When it is readable, call [`try_wait`](Semaphore::try_wait) until that returns
     /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next
-    /// [`post`](Semaphore::post). [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
+    /// [`post`](Semaphore::post), but for at most 250 ms. [`Receiver::fd`](crate::Receiver::fd) describes these
+    /// descriptors.
     ///
     /// # Errors
     /// Those of [`Receiver::fd`](crate::Receiver::fd) about descriptors.

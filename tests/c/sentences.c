@@ -36,11 +36,15 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_READ_ONLY), ENOENT, subject, "shmget(key ");
     REFUSES_NULL(shm_latest_open(name, (size_t) 1 << 62, NULL, MAKE), EINVAL, subject, "size");
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "18446744073709551615 bytes is too large");
+    /* The size of the caller, also if only the header has no room behind it. */
+    REFUSES_NULL(shm_latest_open(name, ((size_t) 1 << 63) - 300, NULL, MAKE), EINVAL, subject, "9223372036854775508 bytes is too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, (const char *) 8, MAKE), EFAULT, subject, "the layout is an invalid pointer");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_CREATE), EINVAL, subject, "0600");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_EXCLUSIVE), EINVAL, subject, "SHMKEY_EXCLUSIVE is a flag of a segment");
     REFUSES_NULL(shm_latest_open(name, 8, NULL, MAKE | SHMKEY_DROP_OLDEST), EINVAL, subject, "options");
+    snprintf(subject, sizeof subject, "reader-writer lock \"%s\": ", name);
+    REFUSES_NULL(shm_rwlock_open(name, (size_t) -5000, NULL, MAKE), EINVAL, subject, "18446744073709546616 bytes is too large");
     snprintf(subject, sizeof subject, "mutex \"%s\": ", name);
     REFUSES_NULL(shm_mutex_open(name, 8, NULL, SHMKEY_READ_ONLY), EACCES, subject, "SHMKEY_READ_ONLY");
     snprintf(subject, sizeof subject, "semaphore \"%s\": ", name);
@@ -196,12 +200,17 @@ static void arguments(void)
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     waitables[1] = (struct shm_waitable) {0};
     REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
+    waitables[0].semaphore = NULL;
+    waitables[0].ring = ring;
+    waitables[1].ring = ring;
+    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has the handle of an element before it");
+    waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     REFUSES(shm_wait_any(waitables, 1, -2), EINVAL, "shm_wait_any: ", "the timeout is -2");
     REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects");
     REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
     REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
-    waitables[1].broadcast = broadcast;
+    waitables[1] = (struct shm_waitable) {.broadcast = broadcast};
     REFUSES(shm_wait_any(waitables, 2, 0), EPERM, "broadcast (id ", "wait: EPERM: this handle is not subscribed");
     shm_broadcast_close(broadcast);
     REFUSES_NULL(shm_broadcast_open_at(AT(id, 10240), 64, 0, SHMKEY_READ_ONLY), EACCES, "broadcast (id ", "the broadcast is lossless");

@@ -69,6 +69,8 @@ const NEW: [u64; 4] = [2; 4];
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
+/// The longest message of the ring that drops the oldest: it has no room for another beside it.
+const LONGEST: &[u8] = &[7; 128];
 /// A message that ends at the last line of the ring, which has 50,176 bytes, after the first two and three of 12,000 bytes.
 const LAST: &[u8] = &[0; 13_880];
 /// A message that is published in pieces.
@@ -431,7 +433,7 @@ pub const VICTIMS: [(&str, Victim); 72] = [
         "send and drop the oldest",
         Victim {
             prepare: claim_dropping,
-            act: send,
+            act: send_longest,
             check: check_dropped,
         },
     ),
@@ -676,7 +678,7 @@ impl Objects {
         // As large as the two messages together.
         let dropping = Ring::options()
             .drop_oldest(true)
-            .open(name("dropping")?.as_str(), 104);
+            .open(name("dropping")?.as_str(), LONGEST.len());
         let news = Broadcast::open(name("news")?.as_str(), 300).map_err(text)?;
         let lossy = Broadcast::options()
             .lossy(true)
@@ -1355,6 +1357,10 @@ fn send(objects: &Objects) {
     with_sender(objects, |sender| drop(sender.try_send(SENT)));
 }
 
+fn send_longest(objects: &Objects) {
+    with_sender(objects, |sender| drop(sender.try_send(LONGEST)));
+}
+
 fn send_batch(objects: &Objects) {
     with_sender(objects, |sender| {
         drop(sender.try_send_batch(&[SENT, FIRST, SENT]));
@@ -1594,7 +1600,7 @@ fn check_sent_by_one_of_many(objects: &Objects, done: bool) -> Result<(), String
 
 /// The oldest message may be dropped before the new one is sent.
 fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
-    let after: &[&[u8]] = &[SENT];
+    let after: &[&[u8]] = &[LONGEST];
     if done {
         go_on(&objects.dropping, &[after])
     } else {

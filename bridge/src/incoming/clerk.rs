@@ -111,8 +111,8 @@ impl<'a> Clerk<'a> {
         if state.what.as_ref() == Some(what) && state.origins.contains_key(&from) {
             return; // this offer arrived while an earlier one was being accepted, and messages may have arrived since
         }
-        let text = "delivering what another bridge publishes";
-        shared.refusals.news(&offer.name, text);
+        let text = format!("{}: delivering what another bridge publishes", what.kind);
+        shared.refusals.news(&offer.name, &text);
         let is_ours = offer.is_to(shared.network.instance);
         let origin = Origin::new(offer, is_ours, Instant::now());
         state.what = Some(what.clone());

@@ -157,7 +157,7 @@ fn what_was_taken_from_an_object_of_another_kind_is_not_delivered_into_a_new_one
     let mut subscriber = there.run(|| open().subscribe().unwrap());
     here.run(remove);
     let mut publisher = here.run(|| open().publisher().unwrap());
-    theirs.expect("kind=broadcast");
+    theirs.expect("broadcast: delivering");
     expect_counter(&here, "peers", |peers| peers == 1);
     expect_counter(&here, "lost", |lost| lost > 10_000);
     wait_until(

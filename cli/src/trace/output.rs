@@ -1,7 +1,10 @@
 //! The destination of the trace, to which this command adds its report.
 
 use super::{Refusal, not_possible};
-use crate::{child, output::complain};
+use crate::{
+    child,
+    output::{complain, of_file},
+};
 use std::{
     ffi::{CString, OsStr, OsString},
     fs::{File, OpenOptions},
@@ -29,7 +32,7 @@ impl Output {
         let Some(file) = file else {
             return Ok(Output::StandardError);
         };
-        let refuse = |error: io::Error| not_possible(format!("{}: {error}", file.display()));
+        let refuse = |error: io::Error| not_possible(of_file(file, &error));
         // Absolute, because the drop-in needs it, and programs may change their directory.
         let path = path::absolute(file).map_err(refuse)?;
         if path
@@ -82,8 +85,8 @@ impl Output {
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 complain(format_args!(
-                    "the trace cannot be written to {}: {error}",
-                    path.display()
+                    "the trace cannot be written to {}",
+                    of_file(path, &error)
                 ));
             }
             _ => {}

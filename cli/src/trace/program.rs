@@ -1,46 +1,13 @@
-//! Finds the file of a program, and whether a library can be preloaded into it.
+//! Whether a library can be preloaded into a program.
 
-use super::{NOT_FOUND, NOT_RUNNABLE, Refusal};
+use super::{NOT_RUNNABLE, Refusal};
 use std::{
-    env,
     ffi::{CString, OsStr},
     fs::{self, File},
     io::Read,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
 };
-
-/// Returns the file of a program, as a shell finds it.
-pub(super) fn find(name: &OsStr) -> Result<PathBuf, Refusal> {
-    let is_program = |path: &Path| {
-        fs::metadata(path)
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
-    if name.as_bytes().contains(&b'/') {
-        let path = PathBuf::from(name);
-        return match fs::metadata(&path) {
-            Err(error) => Err(Refusal(NOT_FOUND, format!("{}: {error}", path.display()))),
-            Ok(_) if is_program(&path) => Ok(path),
-            Ok(_) => Err(Refusal(
-                NOT_RUNNABLE,
-                format!("{} is not an executable program", path.display()),
-            )),
-        };
-    }
-    let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|path| is_program(path))
-        .ok_or_else(|| {
-            Refusal(
-                NOT_FOUND,
-                format!("there is no program {} in PATH", name.display()),
-            )
-        })
-}
 
 /// Returns an error if a program cannot be traced.
 pub(super) fn expect_traceable(path: &Path) -> Result<(), Refusal> {

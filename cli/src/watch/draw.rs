@@ -39,7 +39,7 @@ shmkey reads only the bytes on the screen, and changes per second refer to them:
 for each reading that finds it changed, however often it changed in between. Versions and dropped \
 messages are counted by the processes that use the object, so none is missed.
 
-shmkey attaches the segment for reading only; the kernel records that as a use. It detaches the \
+shmkey attaches the segment for reading only; that counts as a use. It detaches the \
 segment when the segment is removed and no other process has it attached.";
 
 /// The width of the label in front of each line.

@@ -175,8 +175,8 @@ impl fmt::Display for CauseText {
                 have,
                 asked,
                 ownership,
-            } => smaller(f, id, have, asked, ownership),
-            Cause::Exists { id, ownership } => exists(f, id, ownership, names),
+            } => smaller(f, id, have, asked, ownership.text(names)),
+            Cause::Exists { id, ownership } => exists(f, id, ownership.text(names), names),
             Cause::Existed => existed(f, names),
             Cause::Access(access) => access.text(names).fmt(f),
             Cause::NotYours {
@@ -259,7 +259,7 @@ fn smaller(
     id: c_int,
     have: usize,
     asked: usize,
-    ownership: Ownership,
+    ownership: impl fmt::Display,
 ) -> fmt::Result {
     write!(
         f,
@@ -269,7 +269,12 @@ fn smaller(
     )
 }
 
-fn exists(f: &mut Formatter<'_>, id: c_int, ownership: Ownership, names: &Names) -> fmt::Result {
+fn exists(
+    f: &mut Formatter<'_>,
+    id: c_int,
+    ownership: impl fmt::Display,
+    names: &Names,
+) -> fmt::Result {
     write!(
         f,
         "a segment with this key exists (id {id}), and exclusive creation ({}) requires that none \

@@ -1,6 +1,6 @@
 //! Causes of failures that only the user backend has.
 
-use super::{Call, Cause};
+use super::{Call, Cause, Names};
 use crate::{
     backend::{self, Backend, user},
     sys::{self, Errno},
@@ -128,13 +128,14 @@ pub(super) fn table() -> &'static str {
 
 /// The command that removes a segment. On the user backend, this is not `ipcrm`, which could remove a segment of the
 /// kernel that has the same id.
-pub(super) struct RemoveCommand(pub core::ffi::c_int);
+pub(super) struct RemoveCommand(pub core::ffi::c_int, pub &'static Names);
 
 impl fmt::Display for RemoveCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RemoveCommand(id, names) = self;
         match backend::chosen() {
-            Backend::Kernel => write!(f, "ipcrm -m {}", self.0),
-            Backend::User => write!(f, "SHMKEY_BACKEND=user shmkey remove {}", self.0),
+            Backend::Kernel => write!(f, "{} {id}", names.remove),
+            Backend::User => write!(f, "SHMKEY_BACKEND=user shmkey remove {id}"),
         }
     }
 }

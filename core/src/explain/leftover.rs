@@ -1,7 +1,7 @@
 //! A segment that a process leaves behind: the drop-in reports it when the process ends, and `shmkey
 //! trace` if the process could not.
 
-use super::{files::RemoveCommand, words::Bytes};
+use super::{files::RemoveCommand, names::SYSTEM_V, words::Bytes};
 use crate::backend::{self, Backend};
 use core::{ffi::c_int, fmt};
 
@@ -49,7 +49,7 @@ impl fmt::Display for Removal {
         if backend::chosen() == Backend::Kernel {
             write!(f, "shmkey remove {id}, ")?;
         }
-        let command = RemoveCommand(id);
+        let command = RemoveCommand(id, &SYSTEM_V);
         write!(
             f,
             "{command}, or in the program shmctl({id}, IPC_RMID, NULL)"

@@ -20,6 +20,8 @@ pub struct Names {
     pub largest_mode: &'static str,
     /// Calls that change the mode of a segment.
     pub set_mode: &'static str,
+    /// The command that removes a segment; an id follows.
+    pub remove: &'static str,
     /// The call that has returned −1 in place of an id.
     pub opener: &'static str,
     /// Where an id comes from; follows "the id" or "the number".
@@ -46,6 +48,7 @@ pub static SYSTEM_V: Names = Names {
     usual_mode: "IPC_CREAT | 0600",
     largest_mode: "0777",
     set_mode: "shmkey chmod, or shmctl with IPC_SET",
+    remove: "ipcrm -m",
     opener: "shmget",
     of_id: "that shmget returned",
     takes_id: "pass an id to shmat or shmctl, not to shmget",
@@ -65,6 +68,7 @@ pub static C: Names = Names {
     usual_mode: "SHMKEY_CREATE | 0600",
     largest_mode: "0777",
     set_mode: "shmkey chmod, shm_set_mode()",
+    remove: SYSTEM_V.remove,
     opener: "open function",
     of_id: "that an open function returned",
     takes_id: "pass an id to shm_attach() or shm_get_status(), not to shm_open_key_number()",
@@ -85,6 +89,7 @@ pub static RUST: Names = Names {
     usual_mode: "mode(0o600)",
     largest_mode: "0o777",
     set_mode: "shmkey chmod, Segment::set_mode",
+    remove: SYSTEM_V.remove,
     opener: SYSTEM_V.opener,
     of_id: "that Segment::id returned",
     takes_id: "pass an id to Segment::from_id, not to Key::from_raw",
@@ -104,6 +109,7 @@ pub static PYTHON: Names = Names {
     usual_mode: "mode=0o600",
     largest_mode: "0o777",
     set_mode: "shmkey chmod, Segment.set_mode",
+    remove: SYSTEM_V.remove,
     opener: SYSTEM_V.opener,
     of_id: "of a Segment",
     takes_id: "pass an id to Segment(), not to Segment.open()",
@@ -123,6 +129,7 @@ pub static COMMAND: Names = Names {
     usual_mode: "--mode 0600",
     largest_mode: "0777",
     set_mode: "shmkey chmod",
+    remove: "shmkey remove",
     opener: SYSTEM_V.opener,
     of_id: "that shmkey list shows",
     takes_id: "write an id as id:NUMBER, not as key:NUMBER",

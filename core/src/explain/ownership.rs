@@ -3,6 +3,7 @@
 
 use super::{
     files::RemoveCommand,
+    names::Names,
     words::{Times, User},
 };
 use crate::{
@@ -57,6 +58,11 @@ impl Ownership {
         }
     }
 
+    /// Returns who owns it and which processes use it, and how to remove it if none does.
+    pub fn text(self, names: &'static Names) -> impl fmt::Display {
+        OwnershipText(self, names)
+    }
+
     /// Returns which object of this library it holds. That is known only if this process, its creator or
     /// its last user has it attached, and the memory of that process can be read.
     #[inline(never)] // frees its stack space before other functions are called
@@ -80,35 +86,38 @@ impl Ownership {
     }
 }
 
+struct OwnershipText(Ownership, &'static Names);
+
 /// `the segment 7 belongs to uid 0 (root), was created and last used by process 12 (dead), and ...; if ...`
-impl fmt::Display for Ownership {
+impl fmt::Display for OwnershipText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ownership { id, owner, .. } = *self;
-        let creator = Process(self.creator, self.changed);
-        let user = Process(self.user, self.used);
+        let OwnershipText(segment, names) = self;
+        let Ownership { id, owner, .. } = *segment;
+        let creator = Process(segment.creator, segment.changed);
+        let user = Process(segment.user, segment.used);
         write!(f, "the segment {id} belongs to {}, was ", User(owner))?;
         // Two processes may have had the same id, one after the other.
-        let same = self.creator == self.user && creator.has_ended() == user.has_ended();
-        match (self.used, same) {
+        let same = segment.creator == segment.user && creator.has_ended() == user.has_ended();
+        match (segment.used, same) {
             (0, _) => write!(f, "created by {creator} and never attached")?,
             (_, true) => write!(f, "created and last used by {user}")?,
             (_, false) => write!(f, "created by {creator} and last used by {user}")?,
         }
-        if let Some(object) = self.object() {
+        if let Some(object) = segment.object() {
             write!(f, ", holds {}", object.0)?;
         }
-        match self.attached {
-            0 if self.used == 0 => {}
+        match segment.attached {
+            0 if segment.used == 0 => {}
             0 => f.write_str(", and no process has it attached")?,
             count => write!(f, ", and is attached {}", Times(count))?,
         }
         f.write_str("; ")?;
-        match self.is_orphan() {
+        match segment.is_orphan() {
             Some(true) => {
-                let command = RemoveCommand(id);
+                let command = RemoveCommand(id, names);
                 write!(f, "if its content is not needed, remove it ({command})")
             }
-            Some(false) if self.attached > 0 => {
+            Some(false) if segment.attached > 0 => {
                 f.write_str("it is in use, so end the programs that use it before removing it")
             }
             Some(false) => f.write_str("its creator may still need it"),
@@ -200,11 +209,11 @@ impl fmt::Display for Orphans {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::names, *};
     use std::process::Command;
 
     fn expect(ownership: Ownership, part: &str) {
-        let text = ownership.to_string();
+        let text = ownership.text(&names::SYSTEM_V).to_string();
         assert!(text.contains(part), "{text}");
     }
 
@@ -241,10 +250,12 @@ mod tests {
         (ownership.creator, ownership.changed) = (sys::process_id(), 1);
         expect(ownership, " (dead) and last used by this process, and no");
         expect(ownership, &format!("not needed, remove it (ipcrm -m {id})"));
+        let text = ownership.text(&names::COMMAND).to_string();
+        assert!(text.contains(&format!("(shmkey remove {id})")), "{text}");
         ownership.creator = 0;
         expect(ownership, "created by a process of another PID namespace");
         expect(ownership, "check which programs need it before removing");
-        assert!(!now().to_string().contains("ipcrm"));
+        assert!(!now().text(&names::SYSTEM_V).to_string().contains("ipcrm"));
         backend::remove(id).unwrap();
     }
 }

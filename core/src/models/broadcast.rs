@@ -2,7 +2,7 @@
 
 use super::bounded;
 use crate::sync::{
-    Area, AtomicU64, Buffer, Deadline,
+    Area, AtomicU64, Buffer, Deadline, Inquiry,
     broadcast::{
         BroadcastError, BroadcastWords, MemberWords, Peer, Publisher, Subscriber, View, room_for,
     },
@@ -61,7 +61,7 @@ fn message(number: u64) -> Vec<u8> {
     number.to_ne_bytes().repeat(2)
 }
 
-fn expected() -> Peer {
+fn expected(_: Inquiry) -> Peer {
     Peer::Expected
 }
 

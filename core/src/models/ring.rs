@@ -1,5 +1,5 @@
 use crate::sync::{
-    Area, AtomicU64, Deadline,
+    Area, AtomicU64, Deadline, Inquiry,
     ring::{Consumer, Peers, Producer, RingError, RingWords, View, room_for},
 };
 use loom::{sync::Arc, thread};
@@ -32,7 +32,7 @@ impl Memory {
     }
 }
 
-fn expected() -> Peers {
+fn expected(_: Inquiry) -> Peers {
     Peers::Expected
 }
 

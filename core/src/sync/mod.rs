@@ -35,4 +35,4 @@ pub use mutex::{Acquired, Condition, LockError, Mutex, Threads};
 pub use ready::{MAGIC, READY, Ready, State};
 pub use rwlock::{READERS, RwLock, Seen as RwLockSeen};
 pub use semaphore::{MAX as SEMAPHORE_MAX, Semaphore};
-pub use wait::{Deadline, Ended, Sleep};
+pub use wait::{Deadline, Ended, Inquiry, Sleep};

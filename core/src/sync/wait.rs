@@ -139,6 +139,16 @@ impl<'a> Deadline<'a> {
     }
 }
 
+/// How thoroughly an end that finds nothing asks what it can expect of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// Before it sleeps: a released role, and a death that it may have found before. A thread that is woken for each
+    /// message makes no liveness checks.
+    Brief,
+    /// After a slice, or in a try: with a liveness check, unless the last one is recent.
+    Full,
+}
+
 /// The lengths of a thread's slices.
 #[cfg(not(loom))]
 #[derive(Clone, Copy, PartialEq, Eq)]

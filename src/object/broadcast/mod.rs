@@ -47,9 +47,10 @@ use std::sync::Arc;
 ///
 /// *Lossless or lossy*, which is an [option](BroadcastOptions::lossy) of the broadcast:
 ///
-/// - In a lossless broadcast (the default), no message is lost. When there is no room, the publisher waits for the
-///   slowest subscriber; if that has died, the publisher drops it. A stopped or slow subscriber delays the publisher,
-///   and the error of [`publish_timeout`](BroadcastPublisher::publish_timeout) names its process.
+/// - In a lossless broadcast (the default), no subscriber misses a message. When there is no room, the publisher waits
+///   for the slowest subscriber; if that has died, the publisher drops it. Without a subscriber, the publisher does not
+///   wait, and overwrites the oldest messages. A stopped or slow subscriber delays the publisher, and the error of
+///   [`publish_timeout`](BroadcastPublisher::publish_timeout) names its process.
 /// - In a lossy broadcast, the publisher never waits: it overwrites the oldest messages. A subscriber that had not
 ///   received them continues with the oldest message that is left, and [`missed`](Subscriber::missed) counts those that
 ///   it missed. A subscriber never gets a torn message. Read permission is enough to subscribe.
@@ -57,11 +58,14 @@ use std::sync::Arc;
 /// *Roles.* There is one [`BroadcastPublisher`] at a time, and up to 64 [`Subscriber`]s; the subscribers of a lossy
 /// broadcast that is opened read-only do not count. A subscriber receives what is published after it
 /// [subscribed](Broadcast::subscribe), or begins with the [oldest message](Broadcast::subscribe_from_oldest) that is
-/// still there. Without subscribers, the publisher does not wait.
+/// still there.
 ///
 /// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
-/// taken the role yet, the subscribers wait. When another process takes the role, the subscribers receive its messages.
+/// taken the role yet, the subscribers wait. After that, the broadcast remembers how the role ended, also for later
+/// runs of the programs: a subscriber that starts before the next publisher fails at once. So that it waits for that
+/// publisher, call [`set_keep_waiting`](Subscriber::set_keep_waiting), or remove the broadcast at the end of each run.
+/// When another process takes the role, the subscribers receive its messages.
 ///
 /// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
 /// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first

@@ -68,9 +68,10 @@ impl Subscriber {
     /// Returns a descriptor that is readable when there may be a message, or when the publisher has released its role
     /// or died: for `poll(2)`, `epoll(7)`, `select(2)` and event loops. When it is readable, call
     /// [`try_recv`](Subscriber::try_recv) or [`try_peek`](Subscriber::try_peek) until it returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next message. A call
-    /// that fails with [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) leaves it readable; see
-    /// [`set_keep_waiting`](Subscriber::set_keep_waiting). [`Receiver::fd`](crate::Receiver::fd) describes these descriptors.
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next message, but for
+    /// at most 250 ms. A call that fails with [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) leaves
+    /// it readable; see [`set_keep_waiting`](Subscriber::set_keep_waiting). [`Receiver::fd`](crate::Receiver::fd)
+    /// describes these descriptors.
     ///
     /// If the broadcast is opened read-only, the descriptor becomes readable within 250 ms instead of at once.
     ///

@@ -303,10 +303,10 @@ impl Receiver {
     ///
     /// *The rule* is that of a non-blocking socket: when the descriptor is readable, call
     /// [`try_recv`](Receiver::try_recv) or [`try_peek`](Receiver::try_peek) until it returns
-    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable. A call that fails with
-    /// [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) leaves it readable; see
-    /// [`set_keep_waiting`](Receiver::set_keep_waiting). Level-triggered and edge-triggered event loops work. The first
-    /// poll returns at once.
+    /// [`WouldBlock`](ErrorKind::WouldBlock). That call makes the descriptor unreadable until the next message, but for
+    /// at most 250 ms. A call that fails with [`Closed`](ErrorKind::Closed) or [`PeerDied`](ErrorKind::PeerDied) leaves
+    /// it readable; see [`set_keep_waiting`](Receiver::set_keep_waiting). Level-triggered and edge-triggered event
+    /// loops work. The first poll returns at once.
     ///
     /// *When.* After a call has failed with `WouldBlock`, the next message costs its sender one system call, which
     /// makes the descriptor readable; the messages after it cost none, until a call fails with `WouldBlock` again. The

@@ -63,9 +63,14 @@ impl<T: Plain> TypedRing<T> {
         // A message has a header of 8 bytes, or 64 if it is long, and takes whole lines of 64 bytes.
         let header = if size_of::<T>() > 16 << 10 { 64 } else { 8 };
         let message = (size_of::<T>() + header).next_multiple_of(64);
-        // The ring adds 64 bytes to the capacity.
+        // The ring adds 64 bytes to the capacity, which is also the longest message.
         let capacity = message.saturating_mul(values).saturating_sub(64);
-        if capacity < 64 { 64 } else { capacity }
+        let least = if size_of::<T>() < 64 {
+            64
+        } else {
+            size_of::<T>()
+        };
+        if capacity < least { least } else { capacity }
     }
 
     /// Takes the role of the sender, or of one of the senders.

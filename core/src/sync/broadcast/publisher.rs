@@ -262,7 +262,9 @@ impl Publisher {
                     return Err(BroadcastError::Slow(slow.member));
                 }
                 waits += 1;
-                self.wait_for(view, slow, until, deadline, &mut is_gone)?;
+                if self.wait_for(view, slow, until, deadline, &mut is_gone)? {
+                    self.drop_gone(view, until, &mut is_gone);
+                }
                 continue;
             }
             let bound = slowest.map_or(self.pos, |slow| slow.pos.min(self.pos));
@@ -324,7 +326,19 @@ impl Publisher {
         Some(Slowest { member, pos })
     }
 
-    /// Waits until a member has released everything before `until`, or is gone.
+    /// Drops the slowest members, as long as they have not released everything before `until` and are gone: processes
+    /// that were killed together are dropped together, without a sleep for each.
+    fn drop_gone(&self, view: View, until: u64, mut is_gone: impl FnMut(usize) -> bool) {
+        // As many as there can be: a hostile process can have one of them join again without end.
+        for _ in 0..SUBSCRIBERS {
+            let slowest = self.slowest(view).filter(|slow| slow.pos < until);
+            if !slowest.is_some_and(|slow| is_gone(slow.member)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a member has released everything before `until`, or is gone. Returns whether it is gone.
     fn wait_for(
         &mut self,
         view: View,
@@ -332,7 +346,7 @@ impl Publisher {
         until: u64,
         deadline: Deadline,
         mut is_gone: impl FnMut(usize) -> bool,
-    ) -> Result<(), BroadcastError> {
+    ) -> Result<bool, BroadcastError> {
         let member = slow.member;
         let Some(line) = view.members.get(member) else {
             return Err(BroadcastError::Damaged);
@@ -342,7 +356,7 @@ impl Publisher {
         if matches!(deadline, Deadline::Now) {
             let gone = is_gone(member);
             return if gone || has_released(until).is_some() {
-                Ok(())
+                Ok(gone)
             } else {
                 Err(BroadcastError::Slow(member))
             };
@@ -358,7 +372,7 @@ impl Publisher {
         if wait::spin(|| has_released(plenty)).is_some()
             || wait::stay_awake(cpu, || has_released(until)).is_some()
         {
-            return Ok(());
+            return Ok(false);
         }
         let mut wish = Wish::new(&line.wanted, plenty, until, deadline);
         loop {
@@ -366,8 +380,11 @@ impl Publisher {
             // compares it.
             let seen = line.pos.load(Relaxed);
             let in_time = seen >= until || wish.sleep(&line.pos, seen);
-            if has_released(until).is_some() || is_gone(member) {
-                return Ok(());
+            if has_released(until).is_some() {
+                return Ok(false);
+            }
+            if is_gone(member) {
+                return Ok(true);
             }
             if !in_time {
                 return Err(BroadcastError::Slow(member));

@@ -11,7 +11,7 @@ use crate::sync::{
         Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         fence, light_barrier,
     },
-    wait::{self, Deadline, Sleep},
+    wait::{self, Deadline, Inquiry, Sleep},
 };
 #[cfg(not(loom))]
 use crate::sys::waitv::Word;
@@ -96,7 +96,7 @@ impl Subscriber {
         view: View,
         buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
         deadline: Deadline,
-        peer: impl Fn() -> Peer,
+        peer: impl Fn(Inquiry) -> Peer,
     ) -> Result<usize, BroadcastError> {
         let message = self.copy(view, buffer, deadline, peer)?;
         self.release(view, message);
@@ -110,7 +110,7 @@ impl Subscriber {
         view: View,
         mut buffer: impl FnMut(usize) -> Option<Buffer<'b>>,
         deadline: Deadline,
-        peer: impl Fn() -> Peer,
+        peer: impl Fn(Inquiry) -> Peer,
     ) -> Result<Span, BroadcastError> {
         let mut overtaken = 0;
         loop {
@@ -142,7 +142,7 @@ impl Subscriber {
         &mut self,
         view: View,
         deadline: Deadline,
-        peer: impl Fn() -> Peer,
+        peer: impl Fn(Inquiry) -> Peer,
     ) -> Result<Span, BroadcastError> {
         let message = match self.look(view)? {
             Some(message) => message,
@@ -294,11 +294,11 @@ impl Subscriber {
         &mut self,
         view: View,
         deadline: Deadline,
-        peer: impl Fn() -> Peer,
+        peer: impl Fn(Inquiry) -> Peer,
     ) -> Result<Span, BroadcastError> {
         let look = |this: &mut Subscriber| this.look(view).transpose();
         if matches!(deadline, Deadline::Now) {
-            let gone = peer().check();
+            let gone = peer(Inquiry::Full).check();
             return match look(self) {
                 // The message came, and then the publisher ended.
                 Some(found) => found,
@@ -307,6 +307,10 @@ impl Subscriber {
         }
         if let Some(found) = wait::stay_awake(self.publisher, || look(self)) {
             return found;
+        }
+        if let Err(gone) = peer(Inquiry::Brief).check() {
+            // The publisher may have published a message before it ended.
+            return look(self).unwrap_or(Err(gone));
         }
         let mut sleep = Sleep::until(deadline);
         loop {
@@ -332,7 +336,7 @@ impl Subscriber {
             if let Some(found) = found.or_else(|| look(self)) {
                 return found;
             }
-            if let Err(gone) = peer().check() {
+            if let Err(gone) = peer(Inquiry::Full).check() {
                 // The publisher may have published a message before it ended.
                 return look(self).unwrap_or(Err(gone));
             }

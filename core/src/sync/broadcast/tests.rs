@@ -1,5 +1,5 @@
 use super::{frame::size_of_frame, *};
-use crate::sync::{Buffer, Deadline, atomic::Ordering::Relaxed};
+use crate::sync::{Buffer, Deadline, Inquiry, atomic::Ordering::Relaxed};
 use core::time::Duration;
 use std::vec::Vec;
 
@@ -50,7 +50,7 @@ fn live(_: usize) -> bool {
     false
 }
 
-fn expected() -> Peer {
+fn expected(_: Inquiry) -> Peer {
     Peer::Expected
 }
 
@@ -285,6 +285,33 @@ fn a_dead_subscriber_is_dropped() {
     assert_eq!(receive(&mut dead, view), Err(BroadcastError::Dropped));
 }
 
+/// Subscribers that were killed together are dropped together: the publisher, which sleeps until it finds the first one
+/// dead, does not sleep for the others.
+#[test]
+fn one_wait_is_enough_for_all_dead_subscribers() {
+    let memory = Memory::new(640, false);
+    let view = memory.view();
+    let mut publisher = Publisher::find(view).unwrap();
+    for member in [3, 4, 9] {
+        Subscriber::join(view, Some(member), false).unwrap();
+    }
+    let mut publish = |deadline, is_gone: &mut dyn FnMut(usize) -> bool| {
+        publisher.publish(view, (&[3; 100]).into(), deadline, is_gone)
+    };
+    while publish(Deadline::Now, &mut live).is_ok() {}
+    let mut asked = Vec::new();
+    let published = publish(Deadline::Never, &mut |member| {
+        asked.push(member);
+        view.leave(member);
+        true
+    });
+    assert_eq!((published, asked), (Ok(()), vec![3, 4, 9]));
+    // The publisher writes there before it sleeps.
+    let waits = memory.members.iter();
+    let waits = waits.filter(|line| line.wanted.load(Relaxed) != 0);
+    assert_eq!(waits.count(), 1);
+}
+
 /// The publisher has moved the floor, and then sees a subscriber that has come in between: it waits for that one,
 /// which receives what lies before the floor.
 #[test]
@@ -342,7 +369,7 @@ fn a_floor_that_moves_on_keeps_no_subscriber_beyond_its_deadline() {
         };
         let mut end = Subscriber::join(view, None, false).unwrap();
         let floor = &memory.words.floor.floor;
-        let moves_on = || {
+        let moves_on = |_| {
             if floor.load(Relaxed) < END {
                 floor.fetch_add(LINE as u64, Relaxed);
             }
@@ -352,6 +379,34 @@ fn a_floor_that_moves_on_keeps_no_subscriber_beyond_its_deadline() {
         let found = end.peek(view, deadline, moves_on).map(drop);
         assert_eq!(found, Err(BroadcastError::TimedOut));
         assert!(floor.load(Relaxed) < END);
+    }
+}
+
+/// A subscriber asks once, before it would sleep, and then looks once more.
+#[test]
+fn a_publisher_that_is_known_to_be_gone_is_not_waited_for() {
+    for publishes in [false, true] {
+        let memory = Memory::new(640, false);
+        let view = memory.view();
+        let mut end = Subscriber::join(view, Some(0), false).unwrap();
+        let gone = |inquiry| {
+            assert_eq!(inquiry, Inquiry::Brief, "it has slept");
+            if publishes {
+                let mut publisher = Publisher::find(view).unwrap();
+                let message = (&[7; 8]).into();
+                publisher
+                    .publish(view, message, Deadline::Now, live)
+                    .unwrap();
+            }
+            Peer::Gone
+        };
+        let found = end.peek(view, Deadline::Never, gone).map(|found| found.len);
+        let expected = if publishes {
+            Ok(8)
+        } else {
+            Err(BroadcastError::Closed)
+        };
+        assert_eq!(found, expected);
     }
 }
 

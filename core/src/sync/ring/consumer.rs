@@ -12,7 +12,7 @@ use crate::sync::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
-    wait::{self, Deadline, Sleep},
+    wait::{self, Deadline, Inquiry, Sleep},
 };
 #[cfg(not(loom))]
 use crate::sys::waitv::Word;
@@ -290,7 +290,7 @@ impl Consumer {
         view: View,
         buffer: Buffer,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<usize, RingError> {
         let mut overtaken = 0;
         loop {
@@ -325,7 +325,7 @@ impl Consumer {
         &mut self,
         view: View,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<Span, RingError> {
         match self.next(view) {
             Some(message) => Ok(message),
@@ -611,7 +611,7 @@ impl Consumer {
         view: View,
         deadline: Deadline,
         begun_will_do: bool,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<Span, RingError> {
         let begun_will_do = begun_will_do && !matches!(deadline, Deadline::Now);
         let look = |head: &mut Consumer| match head.look(view) {
@@ -621,7 +621,7 @@ impl Consumer {
         let found = match look(self) {
             Some(found) => found?,
             None if matches!(deadline, Deadline::Now) => {
-                let gone = peers().check();
+                let gone = peers(Inquiry::Full).check();
                 match look(self) {
                     // The message came, and then the senders ended.
                     Some(found) => found?,
@@ -639,10 +639,14 @@ impl Consumer {
         view: View,
         deadline: Deadline,
         mut look: impl FnMut(&mut Consumer) -> Option<Result<Span, Damaged>>,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<Span, RingError> {
         if let Some(found) = wait::stay_awake(self.sender, || look(self)) {
             return Ok(found?);
+        }
+        if let Err(gone) = peers(Inquiry::Brief).check() {
+            // The senders may have sent a message before they ended.
+            return look(self).map_or(Err(gone), |found| Ok(found?));
         }
         let mut sleep = Sleep::until(deadline);
         self.free_all(view);
@@ -661,7 +665,7 @@ impl Consumer {
             if let Some(found) = found.or_else(|| look(self)) {
                 return Ok(found?);
             }
-            if let Err(gone) = peers().check() {
+            if let Err(gone) = peers(Inquiry::Full).check() {
                 // The senders may have sent a message before they ended.
                 return look(self).map_or(Err(gone), |found| Ok(found?));
             }
@@ -719,7 +723,7 @@ impl Consumer {
         message: Span,
         buffer: Buffer,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<bool, RingError> {
         let mut copied = 0;
         let mut sleep = Sleep::until(deadline);
@@ -753,7 +757,7 @@ impl Consumer {
         copied: usize,
         word: u64,
         sleep: &mut Sleep,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         let has_news = || {
             self.progress(view, message)
@@ -768,7 +772,7 @@ impl Consumer {
         if has_news() {
             return Ok(());
         }
-        let gone = peers().check();
+        let gone = peers(Inquiry::Full).check();
         // Checked after `peers`: the sender may have written more before it ended.
         if has_news() {
             return Ok(());
@@ -871,7 +875,7 @@ mod tests {
             ..view(&words, &mut memory)
         };
         let mut end = Consumer::find(view);
-        let moves_on = || {
+        let moves_on = |_| {
             let head = &words.receiver.head;
             if head.load(Relaxed) < MOST * LINE as u64 {
                 head.fetch_add(LINE as u64, Relaxed);
@@ -892,7 +896,7 @@ mod tests {
         memory[0] = Frame::new(FrameKind::Begun, LEN).word(processor(None));
         let view = view(&words, &mut memory);
         let (mut end, mut buffer) = (Consumer::find(view), vec![0_u8; LEN]);
-        let announces_a_word = || {
+        let announces_a_word = |_| {
             view.area.word(WORD).fetch_add(WORD as u64, Relaxed);
             Peers::Expected
         };
@@ -900,6 +904,27 @@ mod tests {
         let received = end.receive(view, (&mut buffer).into(), deadline, announces_a_word);
         assert_eq!(received, Err(RingError::TimedOut));
         assert!(view.area.word(WORD).load(Relaxed) < PIECE as u64);
+    }
+
+    /// It asks once, before it would sleep, and then looks once more.
+    #[test]
+    fn senders_that_are_known_to_be_gone_are_not_waited_for() {
+        for sends in [false, true] {
+            let (words, mut memory) = (RingWords::default(), [0; 1024]);
+            let view = view(&words, &mut memory);
+            let mut end = Consumer::find(view);
+            let word = Frame::new(FrameKind::Message, 8).word(processor(None));
+            let gone = |inquiry| {
+                assert_eq!(inquiry, Inquiry::Brief, "it has slept");
+                if sends {
+                    view.area.word(0).store(word, Release);
+                }
+                Peers::Gone
+            };
+            let received = end.receive(view, (&mut [0; 8]).into(), Deadline::Never, gone);
+            let expected = if sends { Ok(8) } else { Err(RingError::Closed) };
+            assert_eq!(received, expected);
+        }
     }
 
     /// Returns what the receiver finds in a ring of this memory.

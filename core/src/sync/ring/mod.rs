@@ -319,7 +319,7 @@ impl View<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::Deadline;
+    use crate::sync::{Deadline, Inquiry};
     use core::time::Duration;
 
     /// A receiver copies bytes that its sender overwrites at the same time: Miri checks that the language allows it.
@@ -343,15 +343,17 @@ mod tests {
                 let mut tail = Producer::find(view()).unwrap();
                 for round in 0..ROUNDS {
                     let message = vec![round as u8; len(round)];
-                    tail.send(view(), (&message).into(), Deadline::Now, || Peers::Expected)
-                        .unwrap();
+                    tail.send(view(), (&message).into(), Deadline::Now, |_| {
+                        Peers::Expected
+                    })
+                    .unwrap();
                 }
             });
             let mut head = Consumer::find(view());
             let mut last = 0;
             while last as usize != (ROUNDS - 1) % 256 {
                 let mut buffer = [0; 32];
-                let received = head.receive(view(), (&mut buffer).into(), Deadline::Now, || {
+                let received = head.receive(view(), (&mut buffer).into(), Deadline::Now, |_| {
                     Peers::Expected
                 });
                 let Ok(received) = received else {
@@ -384,7 +386,7 @@ mod tests {
         words.receiver.head.store(second, Relaxed);
         words.receiver.released.store(second, Relaxed);
         words.sender.tail.store(second, Relaxed);
-        let (mut tail, peers) = (Producer::default(), || Peers::Expected);
+        let (mut tail, peers) = (Producer::default(), |_| Peers::Expected);
         tail.catch_up(view);
         tail.send(view, (&[1; 8]).into(), Deadline::Now, peers)
             .unwrap();
@@ -394,6 +396,40 @@ mod tests {
         assert!(tail.send_short(view, (&[3; 8]).into()));
         tail.reserve_slot(view, 8, Deadline::Now, peers).unwrap();
         assert_eq!(words.sender.gap_end.load(Relaxed), 0);
+    }
+
+    /// The sender asks once, before it would sleep, and then looks once more.
+    #[test]
+    fn a_receiver_that_is_known_to_be_gone_is_not_waited_for() {
+        #[repr(align(64))]
+        struct Memory([AtomicU64; 128]);
+        for receives in [false, true] {
+            let memory = Memory([const { AtomicU64::new(0) }; 128]);
+            let words = RingWords::default();
+            let view = View {
+                words: &words,
+                // SAFETY: the memory lives as long as the area, has at least this length, and is aligned.
+                area: unsafe {
+                    Area::new(memory.0.as_ptr().cast_mut().cast(), room_for(512).unwrap())
+                },
+                capacity: 512,
+                drops: false,
+            };
+            let expected = |_| Peers::Expected;
+            let mut tail = Producer::find(view).unwrap();
+            tail.send(view, (&[1; 512]).into(), Deadline::Now, expected)
+                .unwrap();
+            let sent = tail.send(view, (&[2; 8]).into(), Deadline::Never, |inquiry| {
+                assert_eq!(inquiry, Inquiry::Brief, "it has slept");
+                if receives {
+                    let (mut head, buffer) = (Consumer::find(view), &mut [0; 512]);
+                    let received = head.receive(view, buffer.into(), Deadline::Now, expected);
+                    assert_eq!(received, Ok(512));
+                }
+                Peers::Gone
+            });
+            assert_eq!(sent.is_ok(), receives);
+        }
     }
 
     /// A receiver that stops after it has made room for one message wakes a sender that has slept for a slice.
@@ -415,7 +451,8 @@ mod tests {
             drops: false,
         };
         let mut tail = Producer::find(view()).unwrap();
-        let mut send = |deadline| tail.send(view(), (&[1; 8]).into(), deadline, || Peers::Expected);
+        let mut send =
+            |deadline| tail.send(view(), (&[1; 8]).into(), deadline, |_| Peers::Expected);
         while send(Deadline::Now).is_ok() {}
         std::thread::scope(|scope| {
             let sender = scope.spawn(move || send(Deadline::after(Some(Duration::from_secs(90)))));
@@ -427,7 +464,7 @@ mod tests {
                 std::thread::yield_now();
             }
             let mut head = Consumer::find(view());
-            head.receive(view(), (&mut [0; 8]).into(), Deadline::Now, || {
+            head.receive(view(), (&mut [0; 8]).into(), Deadline::Now, |_| {
                 Peers::Expected
             })
             .unwrap();

@@ -12,7 +12,7 @@ use crate::sync::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence,
     },
-    wait::{self, Deadline},
+    wait::{self, Deadline, Inquiry},
     wish::Wish,
 };
 
@@ -305,7 +305,7 @@ impl Producer {
         view: View,
         bytes: Source,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         self.add(view, bytes, deadline, peers)?;
         self.commit(view);
@@ -318,7 +318,7 @@ impl Producer {
         view: View,
         bytes: Source,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         if bytes.len() > PIECE {
             return self.send_in_pieces(view, bytes, deadline, peers);
@@ -335,7 +335,7 @@ impl Producer {
         view: View,
         len: usize,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<usize, RingError> {
         if len > view.capacity {
             return Err(RingError::TooLong(len));
@@ -367,7 +367,7 @@ impl Producer {
         view: View,
         size: usize,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         self.make_room(view, size, deadline, peers)?;
         self.prepare_slot(view, size);
@@ -392,7 +392,7 @@ impl Producer {
         view: View,
         len: usize,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<usize, RingError> {
         let to_end = view.room() - self.offset;
         let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
@@ -417,7 +417,7 @@ impl Producer {
         to_end: usize,
         len: usize,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<usize, RingError> {
         let words = &view.words.sender;
         let size = to_end + message(len).size;
@@ -602,7 +602,7 @@ impl Producer {
         view: View,
         bytes: Source,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         if bytes.len() > view.capacity {
             return Err(RingError::TooLong(bytes.len()));
@@ -649,7 +649,7 @@ impl Producer {
         view: View,
         size: usize,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         if self.knows_room(size) {
             return Ok(());
@@ -744,10 +744,10 @@ impl Producer {
         view: View,
         end: u64,
         deadline: Deadline,
-        peers: impl Fn() -> Peers,
+        peers: impl Fn(Inquiry) -> Peers,
     ) -> Result<(), RingError> {
         if matches!(deadline, Deadline::Now) {
-            let gone = peers().check();
+            let gone = peers(Inquiry::Full).check();
             // The receiver may have released messages before it ended.
             return if has_room(view, end) {
                 Ok(())
@@ -796,18 +796,24 @@ fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     found.is_some()
 }
 
-/// Sleeps until there is room up to `end`. The receiver wakes this sender when there is room up to `plenty`, or, after
+/// Sleeps until there is room up to `end`, unless the receiver is known to be gone. The receiver wakes this sender when there is room up to `plenty`, or, after
 /// a slice, up to `end`.
 fn sleep_until_room(
     view: View,
     end: u64,
     plenty: u64,
     deadline: Deadline,
-    peers: impl Fn() -> Peers,
+    peers: impl Fn(Inquiry) -> Peers,
 ) -> Result<(), RingError> {
     let RingWords {
         receiver, asleep, ..
     } = view.words;
+    let gone = peers(Inquiry::Brief).check();
+    // Checked after `peers`: the receiver may have released messages before it ended.
+    if has_room(view, end) {
+        return Ok(());
+    }
+    gone?;
     // A receiver that passes a wish frees all that it has released.
     let (most, least) = (view.released_for(plenty), view.released_for(end));
     let mut wish = Wish::new(&asleep.wanted, most, least, deadline);
@@ -818,7 +824,7 @@ fn sleep_until_room(
         let gone = if has_room(view, end) {
             Ok(())
         } else {
-            peers().check()
+            peers(Inquiry::Full).check()
         };
         // Checked again after `peers`: the receiver may have released messages before it ended.
         if has_room(view, end) {

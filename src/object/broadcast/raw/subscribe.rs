@@ -7,7 +7,7 @@ use crate::{
     memory::Shared,
     object::{checked::Checked, interrupt, readiness::Readiness, role::Role},
     sync::{
-        Buffer, Deadline, Interrupt,
+        Buffer, Deadline, Inquiry, Interrupt,
         broadcast::{BroadcastError, Peer, SUBSCRIBERS, Span, Subscriber},
     },
     sys,
@@ -163,23 +163,28 @@ impl RawBroadcast {
     }
 
     /// Returns what a subscriber can expect of the publisher.
-    fn look_at_publisher(&self, checked: &Checked) -> Peer {
+    fn look_at_publisher(&self, checked: &Checked, inquiry: Inquiry) -> Peer {
         let words = &self.words().publisher;
         match words.claim.holder() {
             // Relaxed: orders nothing.
             None if words.had.load(Relaxed) == 0 => Peer::Expected,
             None => Peer::Gone,
-            Some(holder) if checked.finds(|| self.is_dead(holder)) => Peer::Died,
+            Some(holder) if checked.answers(inquiry, || self.is_dead(holder)) => Peer::Died,
             Some(_) => Peer::Expected,
         }
     }
 
     /// Returns what a subscriber can expect of the publisher; a message, if it keeps waiting for the next publisher.
-    fn expected_of_publisher(&self, checked: &Checked, keep_waiting: bool) -> Peer {
+    fn expected_of_publisher(
+        &self,
+        checked: &Checked,
+        keep_waiting: bool,
+        inquiry: Inquiry,
+    ) -> Peer {
         if keep_waiting {
             Peer::Expected
         } else {
-            self.look_at_publisher(checked)
+            self.look_at_publisher(checked, inquiry)
         }
     }
 
@@ -216,7 +221,7 @@ impl RawBroadcast {
         let deadline = deadline.or_at(interrupt);
         let view = self.view();
         let mut receive = |end: &mut Subscriber| {
-            let peer = || self.expected_of_publisher(checked, *keep_waiting);
+            let peer = |asked| self.expected_of_publisher(checked, *keep_waiting, asked);
             let received = end.receive(view, &mut buffer, deadline, peer);
             received.map_err(|refused| self.not_received(refused, deadline, action, size))
         };
@@ -247,7 +252,7 @@ impl RawBroadcast {
 
     /// Returns the next message, if there is one now.
     fn find(&self, end: &mut SubscribeEnd) -> Result<Span, BroadcastError> {
-        let peer = || self.expected_of_publisher(&end.checked, end.keep_waiting);
+        let peer = |asked| self.expected_of_publisher(&end.checked, end.keep_waiting, asked);
         end.end.peek(self.view(), Deadline::Now, peer)
     }
 
@@ -270,7 +275,7 @@ impl RawBroadcast {
         let view = self.view();
         readiness.rearm(|number| {
             end.enter(view, number);
-            let peer = || self.expected_of_publisher(checked, *keep_waiting);
+            let peer = |asked| self.expected_of_publisher(checked, *keep_waiting, asked);
             let found = end.peek(view, Deadline::Now, peer);
             !matches!(found, Err(BroadcastError::TimedOut))
         })
@@ -351,7 +356,7 @@ impl RawBroadcast {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peer = || self.expected_of_publisher(checked, *keep_waiting);
+        let peer = |asked| self.expected_of_publisher(checked, *keep_waiting, asked);
         let mut peek = |end: &mut Subscriber| self.peek_once(end, copy, deadline, peer);
         let peeked = peek(end);
         readiness.unless_blocked(peeked, |number| {
@@ -365,7 +370,7 @@ impl RawBroadcast {
         end: &mut Subscriber,
         copy: &mut Vec<u8>,
         deadline: Deadline,
-        peer: impl Fn() -> Peer + Copy,
+        peer: impl Fn(Inquiry) -> Peer + Copy,
     ) -> Result<Peeked, Error> {
         let action = Action::Peek;
         let view = self.view();

@@ -5,7 +5,7 @@ use crate::{
     error::Action,
     holder::{Holder, Life},
     object::checked::Checked,
-    sync::{AtomicU32, Claim, ring::Peers},
+    sync::{AtomicU32, Claim, Inquiry, ring::Peers},
 };
 use core::{cell::Cell, slice, sync::atomic::Ordering::Relaxed};
 
@@ -30,19 +30,19 @@ impl RawRing {
     }
 
     /// Returns what the receiver can expect of the senders.
-    pub(super) fn look_at_senders(&self, watch: &Watch) -> Peers {
+    pub(super) fn look_at_senders(&self, watch: &Watch, inquiry: Inquiry) -> Peers {
         let had = &self.words().parties.had_sender;
-        self.look_at(self.senders(), had, watch)
+        self.look_at(self.senders(), had, watch, inquiry)
     }
 
     /// Returns what a sender can expect of the receiver.
-    pub(super) fn look_at_receiver(&self, watch: &Watch) -> Peers {
+    pub(super) fn look_at_receiver(&self, watch: &Watch, inquiry: Inquiry) -> Peers {
         let parties = &self.words().parties;
         let receiver = slice::from_ref(&parties.receiver);
-        self.look_at(receiver, &parties.had_receiver, watch)
+        self.look_at(receiver, &parties.had_receiver, watch, inquiry)
     }
 
-    fn look_at(&self, claims: &[Claim], had: &AtomicU32, watch: &Watch) -> Peers {
+    fn look_at(&self, claims: &[Claim], had: &AtomicU32, watch: &Watch, inquiry: Inquiry) -> Peers {
         let holders = claims.iter().enumerate();
         let mut holders = holders
             .filter_map(|(place, claim)| Some((place, claim.holder()?)))
@@ -55,7 +55,7 @@ impl RawRing {
             };
         }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
-        let are_dead = watch.checked.finds(|| {
+        let are_dead = watch.checked.answers(inquiry, || {
             let living = holders.find(|&(_, holder)| !is_dead(holder));
             if let Some((place, _)) = living {
                 watch.seen.set(place);

@@ -7,7 +7,7 @@ use crate::{
     memory::Shared,
     object::{interrupt, readiness::Readiness, role::Role},
     sync::{
-        Buffer, Claim, Deadline, Interrupt,
+        Buffer, Claim, Deadline, Inquiry, Interrupt,
         ring::{self, Consumer, Peers, RingError},
     },
     sys,
@@ -173,7 +173,7 @@ impl RawRing {
         end: &mut ReceiveEnd,
         deadline: Deadline,
         (action, len): (Action, usize),
-        look: impl Fn(&mut Consumer, Deadline, &dyn Fn() -> Peers) -> Result<T, RingError>,
+        look: impl Fn(&mut Consumer, Deadline, &dyn Fn(Inquiry) -> Peers) -> Result<T, RingError>,
     ) -> Result<T, Error> {
         let ReceiveEnd {
             head,
@@ -185,7 +185,7 @@ impl RawRing {
         } = end;
         let deadline = deadline.or_at(interrupt);
         let look = |head: &mut Consumer| {
-            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let peers = |asked| self.expected_of_senders(watch, *keep_waiting, asked);
             let found = look(head, deadline, &peers);
             found.map_err(|refused| self.explain(refused, deadline, action, len, watch))
         };
@@ -213,7 +213,7 @@ impl RawRing {
 
     /// Returns the next message, if there is one now.
     fn find(&self, end: &mut ReceiveEnd) -> Result<ring::Span, RingError> {
-        let peers = || self.expected_of_senders(&end.watch, end.keep_waiting);
+        let peers = |asked| self.expected_of_senders(&end.watch, end.keep_waiting, asked);
         end.head.peek(self.view(), Deadline::Now, peers)
     }
 
@@ -236,7 +236,7 @@ impl RawRing {
         let view = self.view();
         readiness.rearm(|number| {
             head.enter(view, number);
-            let peers = || self.expected_of_senders(watch, *keep_waiting);
+            let peers = |asked| self.expected_of_senders(watch, *keep_waiting, asked);
             let found = head.peek(view, Deadline::Now, peers);
             !matches!(found, Err(RingError::TimedOut))
         })
@@ -249,11 +249,11 @@ impl RawRing {
     }
 
     /// Returns what the receiver can expect of the senders, unless it waits for others.
-    fn expected_of_senders(&self, watch: &Watch, keep_waiting: bool) -> Peers {
+    fn expected_of_senders(&self, watch: &Watch, keep_waiting: bool, inquiry: Inquiry) -> Peers {
         if keep_waiting {
             Peers::Expected
         } else {
-            self.look_at_senders(watch)
+            self.look_at_senders(watch, inquiry)
         }
     }
 

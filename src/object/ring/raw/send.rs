@@ -312,7 +312,7 @@ impl RawRing {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.look_at_receiver(watch);
+        let peers = |asked| self.look_at_receiver(watch, asked);
         let sent = tail.send(self.view(), bytes, deadline, peers);
         let sent = sent
             .map_err(|refused| self.explain(refused, deadline, Action::Send, bytes.len(), watch));
@@ -344,7 +344,7 @@ impl RawRing {
             let Some(message) = next else {
                 break None;
             };
-            let peers = || self.look_at_receiver(watch);
+            let peers = |asked| self.look_at_receiver(watch, asked);
             let added = message.and_then(|message| {
                 tail.add(view, message, deadline, peers).map_err(|refused| {
                     self.explain(refused, deadline, Action::Send, message.len(), watch)
@@ -412,7 +412,7 @@ impl RawRing {
             ..
         } = end;
         let deadline = deadline.or_at(interrupt);
-        let peers = || self.look_at_receiver(watch);
+        let peers = |asked| self.look_at_receiver(watch, asked);
         let offset = tail
             .reserve_slot(view, len, deadline, peers)
             .map_err(|refused| self.explain(refused, deadline, Action::Reserve, len, watch))?;
