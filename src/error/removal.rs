@@ -28,9 +28,7 @@ fn each_kind_of_object_is_named_without_attaching() {
         let before = Segment::from_id(id).status().unwrap();
         let text = of(id);
         assert!(
-            text.contains(&format!(
-                ", holds {object}, and is attached once; it is in use"
-            )),
+            text.contains(&format!(", holds {object}, and is attached once; ")),
             "{text}"
         );
         assert_eq!(Segment::from_id(id).status().unwrap(), before);
