@@ -116,6 +116,8 @@ pub(super) enum Reason {
         of: &'static str,
     },
     FirstCount(u32),
+    /// How many objects a call was to wait for.
+    Objects(usize),
     Timeout(i64),
     Capacity {
         kind: Kind,

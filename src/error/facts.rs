@@ -253,7 +253,7 @@ fn process_facts(failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match (failure.what, failure.other) {
         (What::Newest, 0) => f.write_str(", and no process is the publisher"),
         (What::Newest, _) => write!(f, "; {process} is the publisher"),
-        (What::NoMessage, 0) => write!(f, ", and no process is the {} yet", failure.roles().1),
+        (What::NoMessage, 0) => write!(f, ", and no process is the {}", failure.roles().1),
         (What::NoMessage, _) if failure.object == Kind::Broadcast => {
             write!(f, "; {process} is the publisher")
         }

@@ -72,7 +72,7 @@ impl Error {
             ),
             libc::EMFILE => (
                 ErrorKind::Other,
-                "this takes three file descriptors, and the process has as many open as RLIMIT_NOFILE allows; close \
+                "this takes three file descriptors, and the process cannot open three more (RLIMIT_NOFILE); close \
                  some, or raise the limit (ulimit -n)",
             ),
             libc::ENFILE => (

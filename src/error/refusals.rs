@@ -70,6 +70,12 @@ impl Error {
         Error::new(ErrorKind::Overflow, libc::EOVERFLOW, "open").because(Reason::FirstCount(count))
     }
 
+    /// Refuses to wait for so many objects.
+    pub(crate) fn number_of_objects(count: usize) -> Error {
+        let call = "wait for several objects";
+        Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Objects(count))
+    }
+
     /// Refuses a timeout of C.
     pub(crate) fn timeout(call: &'static str, timeout: i64) -> Error {
         Error::new(ErrorKind::InvalidArgument, libc::EINVAL, call).because(Reason::Timeout(timeout))

@@ -31,7 +31,7 @@ fn each_kind_of_object_is_named_without_attaching() {
     ] {
         let before = Segment::from_id(id).status().unwrap();
         let text = of(id);
-        let part = format!(", holds {object}, and is attached once; it is in use");
+        let part = format!(", holds {object}, and is attached once; ");
         assert!(text.contains(&part), "{text}");
         assert_eq!(Segment::from_id(id).status().unwrap(), before);
         Segment::from_id(id).remove().unwrap();

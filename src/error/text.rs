@@ -131,6 +131,10 @@ impl Explanation<'_> {
                 write!(f, "a size of {size} bytes is too large for a segment")
             }
             Reason::Element { index, why } => write!(f, "the element {index} of the objects {why}"),
+            Reason::Objects(count) => write!(
+                f,
+                "one call waits for 1 to 128 objects, and not for {count}"
+            ),
             Reason::FirstCount(count) => write!(
                 f,
                 "the first count {count} is larger than the largest, 2147483647"

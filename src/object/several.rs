@@ -248,8 +248,7 @@ pub(crate) fn check(count: usize) -> Result<(), Error> {
     if (1..=MOST).contains(&count) {
         return Ok(());
     }
-    let why = "one call waits for 1 to 128 objects";
-    Err(Error::invalid("wait for several objects", why))
+    Err(Error::number_of_objects(count))
 }
 
 thread_local! {

@@ -206,7 +206,7 @@ static void arguments(void)
     REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has the handle of an element before it");
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     REFUSES(shm_wait_any(waitables, 1, -2), EINVAL, "shm_wait_any: ", "the timeout is -2");
-    REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects");
+    REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects, and not for 0");
     REFUSES(shm_wait_any(waitables, 1, 0), EAGAIN, "wait for several objects: ", "none of the objects is ready");
     REFUSES(shm_wait_any(waitables, 1, 1), ETIMEDOUT, "wait for several objects: ", "none of the objects was ready");
     OPENS(broadcast, shm_broadcast_open_at(AT(id, 10240), 64, 0, MAKE));
@@ -215,7 +215,7 @@ static void arguments(void)
     shm_broadcast_close(broadcast);
     REFUSES_NULL(shm_broadcast_open_at(AT(id, 10240), 64, 0, SHMKEY_READ_ONLY), EACCES, "broadcast (id ", "the broadcast is lossless");
     /* None of these has taken a role. */
-    REFUSES(shm_ring_recv(ring, bytes, 8, 0), EAGAIN, "ring (id ", "no process is the sender yet");
+    REFUSES(shm_ring_recv(ring, bytes, 8, 0), EAGAIN, "ring (id ", "no process is the sender");
     REFUSES(shm_ring_send_batch(ring, &no_bytes, 1, 0), EFAULT, "ring (id ", "send: EFAULT: the buffer is NULL");
     shm_latest_close(latest);
     shm_mutex_close(mutex);

@@ -26,6 +26,8 @@ pub struct Ownership {
     used: i64,
     attached: u64,
     size: usize,
+    /// It is known that only this process has it attached.
+    is_here_only: bool,
 }
 
 impl Ownership {
@@ -39,15 +41,23 @@ impl Ownership {
             used: record.shm_atime.max(record.shm_dtime),
             attached: record.shm_nattch,
             size: record.shm_segsz,
+            is_here_only: false,
         }
     }
 
-    /// Reads the record of the segment with this id; `None` if it does not exist.
+    /// Reads the record of the segment with this id, and finds out whether only this process has it
+    /// attached; `None` if it does not exist.
     pub fn of(id: c_int) -> Option<Ownership> {
-        match backend::find(id) {
-            Ok(Occupant::Holds(record)) => Some(Ownership::new(id, &record)),
-            _ => None,
-        }
+        let Ok(Occupant::Holds(record)) = backend::find(id) else {
+            return None;
+        };
+        let is_here_only = record.shm_nattch == 1
+            && backend::counts_every_process()
+            && sys::attached_in(sys::process_id(), id).is_some();
+        Some(Ownership {
+            is_here_only,
+            ..Ownership::new(id, &record)
+        })
     }
 
     /// Returns whether no process has it attached and its creator is dead; `None` if that is unknown.
@@ -117,6 +127,10 @@ impl fmt::Display for OwnershipText {
                 let command = RemoveCommand(id, names);
                 write!(f, "if its content is not needed, remove it ({command})")
             }
+            Some(false) if segment.is_here_only => f.write_str(
+                "only this process has it attached; if its content is not needed, remove it \
+                 (shm_remove, or shmctl with IPC_RMID)",
+            ),
             Some(false) if segment.attached > 0 => {
                 f.write_str("it is in use, so end the programs that use it before removing it")
             }
@@ -241,7 +255,8 @@ mod tests {
         let memory = unsafe { backend::attach(id, core::ptr::null(), 0) }.unwrap();
         expect(
             now(),
-            "was created and last used by this process, and is attached once; it is in use",
+            "was created and last used by this process, and is attached once; only this process has it \
+             attached; if its content is not needed, remove it (shm_remove,",
         );
         // SAFETY: nothing uses the memory.
         unsafe { backend::detach(memory) }.unwrap();
