@@ -90,8 +90,8 @@ pub unsafe extern "C" fn shm_wait_any(
         for (index, (to, object)) in waiting.iter_mut().zip(objects).enumerate() {
             expect_another(&objects[..index], object)
                 .map_err(|why| Error::element(call, index, why))?;
-            // SAFETY: the caller hands over open handles, and receives by one thread at a time. No ring or broadcast
-            // is there twice.
+            // SAFETY: the caller hands over open handles, and receives by one thread at a time. No handle of a ring or
+            // a broadcast occurs twice.
             *to = Some(unsafe { at(index, object) }?);
         }
         let found = wait_at_any(&mut waiting[..count], Deadline::after(timeout))?;
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn shm_wait_any(
     }))
 }
 
-/// Fails if one of the structures before it has the same ring or broadcast: the wait uses the receiving end of each.
+/// Fails if a structure before this one has the same ring or broadcast: the wait uses the receiving end of each.
 fn expect_another(before: &[shm_waitable], object: &shm_waitable) -> Result<(), &'static str> {
     let is_same = |other: &shm_waitable| {
         (!object.ring.is_null() && other.ring == object.ring)

@@ -34,8 +34,8 @@ impl Checked {
         self.check(now, is_dead)
     }
 
-    /// Makes a liveness check as `inquiry` says: a brief one only if none was made, or the last one found a death.
-    /// Returns whether it found one.
+    /// Makes a liveness check, unless the last one is recent; for a brief inquiry only if none was made, or the last
+    /// one found a death. Returns whether it found a death.
     pub fn answers(&self, inquiry: Inquiry, is_dead: impl FnOnce() -> bool) -> bool {
         match inquiry {
             Inquiry::Brief if self.0.get().is_some() => false,

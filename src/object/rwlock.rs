@@ -167,7 +167,7 @@ impl RawRwLock {
             .fold((0, 0), |(count, _), reader| (count + 1, reader));
         match (seen.writer, seen.next) {
             (Some(writer), _) => error.with(What::Held, 0, writer),
-            // Other readers keep no reader out.
+            // The readers do not keep another reader out.
             (_, Some(next)) if action == Action::LockForReading => error.with(What::Next, 0, next),
             _ if readers > 0 => error.with(What::Readers, readers, reader),
             (_, Some(next)) => error.with(What::Next, 0, next),

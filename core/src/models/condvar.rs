@@ -196,7 +196,8 @@ fn a_thread_that_begins_to_wait_during_a_notification_is_woken_by_the_next_one()
     });
 }
 
-/// Two threads fall asleep after a notification has found none asleep, and before it clears W: the next one reaches both.
+/// Two threads fall asleep after a notification has found none asleep, and before it clears W: the next notification
+/// reaches both.
 #[test]
 fn threads_that_fall_asleep_during_a_notification_are_both_woken_by_the_next_one() {
     let soon = Deadline::At(Instant::now() + Duration::from_secs(1));

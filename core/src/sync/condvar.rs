@@ -142,7 +142,8 @@ impl Condvar {
     #[cold]
     fn wake_one(&self, word: u32) {
         // Threads may have fallen asleep before W is cleared, so wake again: all of them, because the next notification
-        // would find no W until one of them has set it. Relaxed: W orders nothing. If the word has changed since, W stays.
+        // finds no W until one of them has set it again. Relaxed: W orders nothing. If the word has changed since, W
+        // stays.
         if !atomic::wake_half(&self.word)
             && self
                 .word

@@ -136,7 +136,7 @@ impl Sleepers {
             sleep.stay_light();
         }
         if look() {
-            // A hostile process can change something in each round that is not what the caller waits for.
+            // In each round, a hostile process can change something other than what the caller waits for.
             sleep.is_in_time()
         } else {
             atomic::sleep(word, expected, sleep)

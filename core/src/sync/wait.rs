@@ -142,8 +142,8 @@ impl<'a> Deadline<'a> {
 /// How thoroughly an end that finds nothing asks what it can expect of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inquiry {
-    /// Before it sleeps: a released role, and a death that it may have found before. A thread that is woken for each
-    /// message makes no liveness checks.
+    /// Before it sleeps: without a liveness check if the last one found a live holder, so that a thread that is woken
+    /// for each message makes none. A released role is found nevertheless.
     Brief,
     /// After a slice, or in a try: with a liveness check, unless the last one is recent.
     Full,
@@ -184,7 +184,8 @@ impl Sleep<'_> {
         self.expired || cfg!(loom)
     }
 
-    /// Returns whether the thread may wait on: for a round without a sleep, which would look at the deadline.
+    /// Returns whether the thread may go on waiting: for a round without a sleep, because a sleep looks at the
+    /// deadline.
     pub fn is_in_time(&self) -> bool {
         !self.deadline.is_over()
     }

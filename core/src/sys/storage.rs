@@ -215,7 +215,7 @@ impl Descriptor {
     }
 }
 
-/// Makes a directory with all permission bits that its mode has for its owner, also if the umask excludes them.
+/// Makes a directory with all permission bits that its mode has for its owner, even if the umask excludes them.
 pub fn make_directory(path: &CStr, mode: u32) -> Result<(), Errno> {
     // SAFETY: the path is a C string.
     check(unsafe { libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path.as_ptr(), mode) })?;

@@ -63,9 +63,9 @@ use std::sync::Arc;
 /// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
 /// taken the role yet, the subscribers wait. After that, the broadcast remembers how the role ended, also for later
-/// runs of the programs: a subscriber that starts before the next publisher fails at once. So that it waits for that
-/// publisher, call [`set_keep_waiting`](Subscriber::set_keep_waiting), or remove the broadcast at the end of each run.
-/// When another process takes the role, the subscribers receive its messages.
+/// runs of the programs: receiving fails at once in a subscriber that starts before the next publisher. To make it wait
+/// for that publisher, call [`set_keep_waiting`](Subscriber::set_keep_waiting), or remove the broadcast at the end of
+/// each run. When another process takes the role, the subscribers receive its messages.
 ///
 /// *Deaths.* A process can be killed at any instruction. Subscribers receive every message that was committed, and
 /// never see one that was not. A process that waits notices the death of the other side within 10 ms during the first

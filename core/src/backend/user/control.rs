@@ -189,7 +189,7 @@ fn set_file(
     (user, group): (u32, u32),
     bits: u32,
 ) -> Result<(), Errno> {
-    // Whatever the file's owner is: root that was killed here has changed it, but not the entry.
+    // A file of any owner: a process of root that was killed here has changed the file's owner, but not the entry's.
     let opened = session.open_file_of(id, entry, libc::O_RDONLY);
     let (file, facts, _) = opened.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),

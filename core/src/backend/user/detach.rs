@@ -58,9 +58,9 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Unmaps what is left of an attachment that was taken out of the list. If it is one mapping, or there is no `/proc`, that is
-/// its whole range, except where other segments were attached inside it later (`SHM_REMAP`): from its place in the list on.
-/// What was attached before it has nothing in its range.
+/// Unmaps what is left of an attachment that was taken out of the list. If it is one mapping, or there is no `/proc`,
+/// that is its whole range, except where other segments were attached inside it later (`SHM_REMAP`). Those are in the
+/// list from `place` on, where this one was; what was attached before it has nothing in its range.
 ///
 /// # Safety
 /// The attachment must not be used from now on.
@@ -91,7 +91,8 @@ unsafe fn unmap(own: &mut Own, place: usize, attachment: &Attachment) {
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     if attachment.number == 0 {
-        // The lock is its parent's, too. In another root directory, /proc may show the file at another path.
+        // The lock is its parent's, too, so it proves nothing. In another root directory, /proc may show the file at
+        // another path: then the attachment counts as mapped.
         return !open::is_current(own) || attachment.is_left() != Some(false);
     }
     let locked = || {

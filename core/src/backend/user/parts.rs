@@ -41,8 +41,8 @@ impl Attachment {
         read.ok().map(|()| is_left)
     }
 
-    /// Returns whether its range has a hole, or a mapping that is neither of the segment nor of a later attachment. True also
-    /// if that is unknown.
+    /// Returns whether its range has a hole, or a mapping that is neither of the segment nor of a later attachment.
+    /// True also if that is unknown.
     pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
         if self.is_one_mapping() {
             return false;

@@ -92,8 +92,8 @@ impl Session {
     }
 
     /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it and the segment's size. Returns `ESTALE`
-    /// if the file is not the one that the entry was made with, has a second name, is shorter than the segment, or belongs
-    /// to another user than the entry says.
+    /// if the file is not the one that the entry was made with, has a second name, is shorter than the segment, or
+    /// belongs to a user other than the entry's.
     pub(super) fn open_segment(
         &self,
         id: i32,
@@ -108,8 +108,8 @@ impl Session {
         Ok((file, size))
     }
 
-    /// Does the same for a file of any owner, and also returns the file's facts. The id is the caller's, because another
-    /// process can change the entry's.
+    /// Does the same for a file of any owner, and also returns the file's facts. The caller passes the id, because
+    /// another process can change that of the entry.
     pub(super) fn open_file_of(
         &self,
         id: i32,
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// Returns the user who has a segment's file, whatever the table says; `EIDRM` if there is no file.
+    /// Returns the user who owns a segment's file, whatever the table says; `EIDRM` if there is no file.
     pub(super) fn owner_of_file(&self, id: i32) -> Result<Option<u32>, Errno> {
         match Facts::of(self.path_of(id)?.as_c_str()) {
             Ok(facts) => Ok(Some(facts.user)),

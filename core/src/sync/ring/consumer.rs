@@ -863,7 +863,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(20);
 
-    /// How many times a hostile process writes before it stops.
+    /// How many times a hostile process writes at most.
     const MOST: u64 = 100_000;
 
     #[test]
@@ -906,7 +906,7 @@ mod tests {
         assert!(view.area.word(WORD).load(Relaxed) < PIECE as u64);
     }
 
-    /// It asks once, before it would sleep, and then looks once more.
+    /// The receiver asks once, before it would sleep, and then looks once more.
     #[test]
     fn senders_that_are_known_to_be_gone_are_not_waited_for() {
         for sends in [false, true] {

@@ -18,8 +18,8 @@ pub enum FrameKind {
     /// No message: its sender died before the message was complete, or the next slot would have wrapped at the end of
     /// the ring.
     Gap,
-    /// A long message that its sender is still writing. A second word follows: the number of bytes that are written. The
-    /// message begins on the next cache line, because processors copy much faster between aligned addresses.
+    /// A long message that its sender is still writing. A second word follows: the number of bytes that are written.
+    /// The message begins on the next cache line, because processors copy much faster between aligned addresses.
     Begun,
     /// A long message that is complete.
     Done,

@@ -796,8 +796,8 @@ fn stay_awake_for_room(view: View, end: u64, plenty: u64) -> bool {
     found.is_some()
 }
 
-/// Sleeps until there is room up to `end`, unless the receiver is known to be gone. The receiver wakes this sender when there is room up to `plenty`, or, after
-/// a slice, up to `end`.
+/// Sleeps until there is room up to `end`, unless the receiver is known to be gone. The receiver wakes this sender when
+/// there is room up to `plenty`, or, after a slice, up to `end`.
 fn sleep_until_room(
     view: View,
     end: u64,
