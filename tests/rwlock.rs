@@ -219,7 +219,7 @@ fn await_next(lock: &RwLock<Pair>) {
     }
 }
 
-/// A reader names the writer that keeps it out, and not the readers, which do not.
+/// The error of a reader names the writer that keeps it out, and not the other readers, which do not.
 #[test]
 fn a_reader_is_told_which_writer_it_waits_behind() {
     let test = Environment::new();

@@ -258,11 +258,11 @@ fn signals_end_the_wait_if_one_handle_allows_it() {
     }
 }
 
-/// Where the words of a ring have the position of its receiver, and where its first message begins.
+/// The offsets of the position of a ring's receiver, and of the ring's first message.
 const HEAD: usize = 640;
 const MESSAGES: usize = 2048;
 
-/// A hostile process moves the position of a ring that drops the oldest message again and again.
+/// Again and again, a hostile process moves the receiver's position in a ring that drops the oldest messages.
 #[test]
 fn a_position_that_moves_on_keeps_no_wait_beyond_its_timeout() {
     let memory = private_memory(16384);

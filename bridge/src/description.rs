@@ -207,8 +207,8 @@ impl Description {
             })
     }
 
-    /// Returns the names of the options, and the number of those that are unknown. Two objects of the same kind have
-    /// the same text only if they have the same options.
+    /// Returns the names of the options, and the bits of those that are unknown. Two objects of the same kind have the
+    /// same text only if they have the same options.
     fn option_names(&self) -> String {
         let known: &[(u32, &str)] = match self.kind {
             Kind::Ring => &[(1, "many senders"), (2, "drop oldest")],

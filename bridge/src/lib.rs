@@ -15,7 +15,7 @@
 //! | `offer` | the packet that describes an object |
 //! | `outgoing` | an object that is published |
 //! | `incoming` | an object that is subscribed to |
-//! | `refusals` | the log of what is refused: one line for each peer and reason |
+//! | `refusals` | the log of what is refused, and of bridges that join and end: one line for each peer and reason |
 //! | `latest` | a latest value whose size is known only at run time |
 //! | `sockets` | when the kernel gives up a connection |
 //! | `slice` | the time slice of the bridge's threads |

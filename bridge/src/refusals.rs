@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(lines, MOST + 1);
         assert_eq!(refusals.log_repeated(now + PAUSE), 1);
     }
+
     #[test]
     fn a_bridge_that_joins_and_ends_in_turn_has_a_line_for_each() {
         let (refusals, now) = refusals();

@@ -24,7 +24,7 @@ pub enum Choice {
 /// The variable that `--backend` sets, also for the programs that shmkey runs.
 const VARIABLE: &str = "SHMKEY_BACKEND";
 
-/// Set if `--backend` was given, and the variable had a value.
+/// Set if `--backend` was given although the variable was set.
 static OVERRIDDEN: OnceLock<()> = OnceLock::new();
 
 /// Makes this process, and the programs that it runs, use a backend.

@@ -16,8 +16,8 @@ use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
-/// What an option for a ring, and one for a broadcast, conflict with. That they require --ring or --broadcast is not
-/// enough: clap ignores a requirement that conflicts with another argument.
+/// What the options for a ring, and those for a broadcast, conflict with. It is not enough that they require --ring or
+/// --broadcast: clap ignores a requirement that conflicts with another argument.
 const NOT_RING: [&str; 7] = [
     "kind",
     "broadcast",

@@ -56,14 +56,14 @@ pub fn why(error: &shmkey::Error) -> String {
     rearranged(&error.to_string(), error.errno())
 }
 
-/// Moves the call of an error's text behind the sentence: `ring "a" (id 7): send: EPIPE: it has ended` becomes `ring "a"
-/// (id 7): it has ended (send: EPIPE)`.
+/// Moves the call in an error's text behind the sentence: `ring "a" (id 7): send: EPIPE: it has ended` becomes
+/// `ring "a" (id 7): it has ended (send: EPIPE)`.
 pub fn rearranged(text: &str, errno: i32) -> String {
     let errno = Errno(errno);
     let Some((call, sentence)) = text.split_once(&format!(": {errno}: ")) else {
         return text.to_owned();
     };
-    // An action on an object has no arguments, in which a colon could be.
+    // An action on an object has no arguments, which could contain a colon.
     let is_action = |text: &str| text.chars().all(|one| one.is_alphabetic() || one == ' ');
     match call.rsplit_once(": ") {
         Some((object, action)) if is_action(action) => {
@@ -73,7 +73,7 @@ pub fn rearranged(text: &str, errno: i32) -> String {
     }
 }
 
-/// Returns the reason of the system, without the error number that Rust adds.
+/// Returns the system's reason, without the error number that Rust adds.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());

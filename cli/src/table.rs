@@ -285,7 +285,7 @@ mod tests {
         );
     }
 
-    /// A name is more than a detail.
+    /// A name is more important than a detail.
     #[test]
     fn details_are_left_out_before_a_text_is_cut_too_much() {
         let columns = [

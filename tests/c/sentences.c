@@ -36,7 +36,7 @@ static void opening(void)
     REFUSES_NULL(shm_latest_open(name, 8, NULL, SHMKEY_READ_ONLY), ENOENT, subject, "shmget(key ");
     REFUSES_NULL(shm_latest_open(name, (size_t) 1 << 62, NULL, MAKE), EINVAL, subject, "size");
     REFUSES_NULL(shm_latest_open(name, (size_t) -1, NULL, MAKE), EINVAL, subject, "18446744073709551615 bytes is too large");
-    /* The size of the caller, also if only the header has no room behind it. */
+    /* The error has the caller's size, even if it is the header that makes the segment too large. */
     REFUSES_NULL(shm_latest_open(name, ((size_t) 1 << 63) - 300, NULL, MAKE), EINVAL, subject, "9223372036854775508 bytes is too large");
     REFUSES_NULL(shm_latest_open(name, 8, "\xff", MAKE), EINVAL, subject, "UTF-8");
     REFUSES_NULL(shm_latest_open(name, 8, (const char *) 8, MAKE), EFAULT, subject, "the layout is an invalid pointer");

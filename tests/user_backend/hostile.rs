@@ -345,7 +345,7 @@ fn a_table_full_of_removed_segments_does_not_hold_up_a_call() {
     backend::usage().unwrap();
 }
 
-/// Locks bytes of a file, none beside another one.
+/// Locks bytes of a file, no two of them adjacent.
 fn lock_bytes(file: &File, count: i64) {
     for index in 0..count {
         // SAFETY: integers, for which zeroes are valid.
@@ -358,7 +358,7 @@ fn lock_bytes(file: &File, count: i64) {
     }
 }
 
-/// To ask for all of these attachments would take many seconds.
+/// It would take many seconds to ask for the locks of all these attachments.
 fn a_segment_with_too_many_locks_to_ask_for_does_not_hold_up_a_call() {
     let id = private(100);
     attach(id);

@@ -280,7 +280,7 @@ fn what_is_left_of_an_attachment_behind_its_replaced_start_is_detached() {
 fn what_a_child_maps_in_place_of_a_shared_attachment_stays() {
     let id = private(2 * 4096);
     let memory = attach(id);
-    // What has a hole is shared.
+    // An attachment with a hole is shared.
     unmap(memory.wrapping_add(4096), 1);
     let child = fork_child(|| {
         unmap(memory, 1);

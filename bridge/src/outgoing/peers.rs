@@ -179,8 +179,8 @@ impl Peers {
     }
 
     /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
-    /// returned once, and one at most in a heartbeat: a hostile bridge can claim a gap in every packet, and each makes
-    /// the publisher send a window of packets to all bridges.
+    /// returned once, and at most one per heartbeat: a hostile bridge can claim a gap in every packet, and each gap
+    /// makes the publisher send a window of packets to all bridges.
     pub fn take_lacking(&mut self, round: u64, now: Instant) -> Option<u64> {
         if is_early(self.resent, now) {
             return None;
@@ -197,8 +197,8 @@ impl Peers {
         first
     }
 
-    /// Returns whether a bridge that has no value has joined; each is returned once, and true at most once in a
-    /// heartbeat. For each true, all bridges get an offer and the newest value, so a hostile bridge that joins in every
+    /// Returns whether a bridge that has no value has joined since this last returned true; returns true at most once
+    /// per heartbeat. Each time, all bridges get an offer and the newest value, so a hostile bridge that joins in every
     /// packet would otherwise use up the network.
     pub fn take_joined(&mut self, now: Instant) -> bool {
         if !self.has_joined || is_early(self.welcomed, now) {
@@ -228,7 +228,7 @@ impl Peers {
     }
 }
 
-/// Returns whether less than a heartbeat has passed since then.
+/// Returns whether less than a heartbeat has passed since `last`.
 fn is_early(last: Option<Instant>, now: Instant) -> bool {
     last.is_some_and(|last| now.duration_since(last) < HEARTBEAT)
 }
