@@ -237,8 +237,8 @@ impl Area<'_> {
     }
 
     /// Parses `7f00-7f10 rw-s 00000000 00:1a 17      /dev/shm/shmkey-0/s.32770`, a file that may be a segment of the
-    /// user backend. Also returns its inode number. The folders are not compared: what the line shows of them depends on
-    /// the mount namespace of the reader.
+    /// user backend. Also returns its inode number. The directories are not compared: what the line shows of them
+    /// depends on the mount namespace of the reader.
     fn of_file(line: &str) -> Option<(Area<'_>, u64)> {
         if !line.contains("/s.") {
             return None;

@@ -100,7 +100,7 @@ fn others(kind: Kind) -> Vec<CompletionCandidate> {
     found
 }
 
-/// Completes programs in the folders of PATH.
+/// Completes programs in the directories of PATH.
 pub fn programs() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();

@@ -120,7 +120,7 @@ impl RawMutex {
         &self.object
     }
 
-    /// Locks it. Returns whether the last holder died while it had the lock.
+    /// Locks it. Returns whether the last owner died while it had the lock.
     #[inline]
     pub fn lock(&self, deadline: Deadline) -> Result<bool, Error> {
         let deadline = deadline.or_at(self.object.interrupt());
@@ -342,7 +342,7 @@ impl<'a, T: Plain> MutexGuard<'a, T> {
         self.mutex
     }
 
-    /// Returns whether the last holder died while it had the lock, and the value was not marked as consistent
+    /// Returns whether the last owner died while it had the lock, and the value was not marked as consistent
     /// since: it may be half changed.
     #[must_use]
     pub fn owner_died(&self) -> bool {

@@ -73,7 +73,7 @@ pub fn private(size: usize) -> Segment {
     options.size(size).open(Key::PRIVATE).unwrap()
 }
 
-/// A copy of the command in a folder from which every user may run it.
+/// A copy of the command in a directory from which every user may run it.
 pub struct PublicCopy(tempfile::TempDir);
 
 impl PublicCopy {

@@ -321,7 +321,7 @@ impl Receiver {
     /// *Fork*: a child must not use its parent's descriptor. *Exec* closes it.
     ///
     /// # Errors
-    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if the process or the system has no three more
+    /// [`Other`](ErrorKind::Other) with `EMFILE` or `ENFILE` if the process or the system cannot open three more
     /// descriptors, with `EADDRINUSE` if no free socket address was found, or with `EAFNOSUPPORT`, `EPERM`, `EACCES` or
     /// `ENOSYS` if the system does not let this process make an `AF_UNIX` socket, a timerfd or an epoll descriptor;
     /// [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`, `ENOBUFS`); [`Busy`](ErrorKind::Busy) (`EBUSY`) in a child
