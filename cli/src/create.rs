@@ -92,7 +92,7 @@ pub struct Options {
     /// The name of the object's layout: the programs that open the object must give the same name
     #[arg(long, value_name = "NAME", requires = "object")]
     layout: Option<String>,
-    /// With --ring: up to 64 processes are its senders at the same time, instead of one
+    /// With --ring: up to 64 processes can be its senders at the same time, instead of one
     #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
     many_senders: bool,
     /// With --ring: a sender that finds no room drops the oldest messages, instead of waiting

@@ -102,7 +102,7 @@ pub struct Looking {
     /// Do not look for objects in segments, so that shmkey attaches none
     ///
     /// Without this option, shmkey attaches a segment that may hold an object, if it cannot read the segment through a
-    /// process that has it attached. shmkey is its last user then.
+    /// process that has it attached. shmkey is then its last user.
     #[arg(long)]
     pub no_contents: bool,
 }

@@ -46,7 +46,7 @@ pub struct Options {
     /// Only those that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
-    /// Also those that hold something for a later process: messages, a value, a count, a lock
+    /// Also those that hold something for a later process: messages, a value, a count, a lock, a condition variable
     ///
     /// A published value is kept if its publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]
@@ -128,7 +128,7 @@ fn one(target: &Target, dry_run: bool) -> Result<String, Failure> {
         )));
     }
     if status.removed {
-        return Ok(format!("{id} is removed already{}\n", rest(id)?));
+        return Ok(format!("{id} was already removed{}\n", rest(id)?));
     }
     if dry_run {
         return Ok(format!("would remove {id}\n"));
@@ -189,7 +189,7 @@ fn orphans(options: &Options) -> Result<(), Failure> {
         }
         match Segment::from_id(id).remove() {
             // Another process has removed it.
-            Err(error) if is_gone(error.kind()) => Ok(format!("{id} is removed already\n")),
+            Err(error) if is_gone(error.kind()) => Ok(format!("{id} was already removed\n")),
             done => {
                 done?;
                 Ok(format!("removed {id}{}\n", rest(id)?))

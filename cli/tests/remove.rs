@@ -37,7 +37,7 @@ fn a_segment_in_use_is_removed_by_its_id_only_and_once() {
     );
     let again = shmkey(&["remove", &id]);
     assert!(
-        again.starts_with(&format!("{id} is removed already; its memory")),
+        again.starts_with(&format!("{id} was already removed; its memory")),
         "{again}"
     );
 }

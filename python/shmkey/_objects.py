@@ -108,7 +108,8 @@ class Ring(_Stream, _core.Ring):
     The first handle that sends becomes the sender, and the first one that receives becomes the receiver, until it is
     closed or releases the role, or its process ends. Iteration receives messages until all senders have released their
     roles. If the senders of an earlier run released their roles or died, receiving from an empty ring fails at once,
-    until the next sender starts: call ``set_keep_waiting(True)``, or remove the ring at the end of each run.
+    until the next sender starts. To wait for it, call ``set_keep_waiting(True)``, or remove the ring at the end of each
+    run.
 
     Only one thread at a time may send with a handle, and only one may receive; another thread gets ``shmkey.Busy``.
     """
@@ -147,10 +148,10 @@ class Broadcast(_Stream, _core.Broadcast):
 
     The first handle that publishes becomes the publisher, until it is closed or releases the role, or its process ends.
     A handle subscribes by ``subscribe()``. The publisher of a lossless broadcast waits for the slowest subscriber;
-    without a subscriber, it overwrites the oldest messages. That of a lossy one always overwrites them, and ``missed``
+    without a subscriber, it overwrites the oldest messages. The publisher of a lossy one always does, and ``missed``
     counts those that a subscriber did not get. If the publisher of an earlier run released its role or died, receiving
-    fails at once, until the next publisher starts: call ``set_keep_waiting(True)``, or remove the broadcast at the end
-    of each run.
+    fails at once, until the next publisher starts. To wait for it, call ``set_keep_waiting(True)``, or remove the
+    broadcast at the end of each run.
     """
 
     publish = _core.Stream.send
@@ -274,7 +275,7 @@ def wait_any(
     Receives nothing from that object: call its ``recv(0)`` or ``wait(0)``. The search begins after the object that the
     last call returned, so an object that is always ready does not hide the others. There can be up to 128 objects.
 
-    Raises ValueError if there are more or one is there twice, TimeoutError, BlockingIOError if timeout is 0, and
+    Raises ValueError if there are more, or one is given twice, TimeoutError, BlockingIOError if timeout is 0, and
     Cancelled.
     """
     objects = list(itertools.islice(objects, 129))

@@ -31,7 +31,7 @@ def fields(place: Place, wait: Optional[float], owner: Optional[int]) -> Tuple[A
         segment = place.segment
         number = segment.id if isinstance(segment, Segment) else segment
         if not 0 <= place.offset < 1 << 64:
-            raise ValueError("an offset is 0 or more bytes")
+            raise ValueError("an offset is 0 to 2**64 - 1 bytes")
         return (None, None, 0, number, place.offset, timeout, user)
     if not isinstance(place, (str, bytes)):
         raise TypeError("a place is a name (str or bytes), a shmkey.File or a shmkey.Within")

@@ -35,8 +35,8 @@ use core::{
 /// the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 /// the publisher died. Until a process first takes the role, the subscribers wait for it. After that, the broadcast
 /// remembers how the role ended, also for later runs of the programs: a subscriber that starts before the next
-/// publisher gets EPIPE or EOWNERDEAD at once. So that it waits for that publisher, call
-/// shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
+/// publisher gets EPIPE or EOWNERDEAD at once (with SHMKEY_FROM_OLDEST, after the messages that are left). To make it
+/// wait for that publisher, call shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
 ///
 /// A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 /// subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
@@ -718,9 +718,9 @@ pub unsafe extern "C" fn shm_broadcast_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 /// shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
+/// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+/// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+/// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
 /// subscribed; EFAULT broadcast is NULL.
 /// Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 /// made by fork(2) must not use its parent's descriptor.
@@ -879,8 +879,8 @@ pub unsafe extern "C" fn shm_broadcast_set_keep_waiting(
 
 /// Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 /// fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-/// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
-/// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
+/// wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was
+/// installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 ///
 /// broadcast: a handle that is open.
 /// on: 1, or 0.

@@ -117,7 +117,7 @@ pub unsafe extern "C" fn shm_condvar_wait(
 }
 
 /// Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not. The waits
-/// of other threads may end, too, within 300 ms.
+/// of the other threads end, too, within 300 ms.
 ///
 /// condvar: a handle that is open.
 ///
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn shm_condvar_notify_all(condvar: *mut shm_condvar) -> c_
 
 /// Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 /// then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
-/// before the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A
+/// before the wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A
 /// handler that was installed with SA_RESTART ends a wait, too, unless shm_condvar_canceller() was called before.
 ///
 /// condvar: a handle that is open.

@@ -205,8 +205,8 @@ unsafe fn unlock(mutex: *mut shm_mutex) -> c_int {
 
 /// Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
 /// and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or between
-/// two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was installed
-/// with SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
+/// two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was installed with
+/// SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
 ///
 /// mutex: a handle that is open.
 /// on: 1, or 0.

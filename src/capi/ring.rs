@@ -32,7 +32,7 @@ use core::{
 /// receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
 /// room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 /// other side waits for it. After that, the ring remembers how the role ended, also for later runs of the programs: a
-/// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. So that it waits
+/// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. To make it wait
 /// for that sender, call shm_ring_set_keep_waiting(), or remove the ring at the end of each run.
 ///
 /// A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
@@ -766,10 +766,10 @@ pub unsafe extern "C" fn shm_ring_peek(
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 /// shm_ring_end_receiving() and execve(2) close it; or -1.
-/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
-/// receiver, and its process is not known to be dead; EFAULT ring is NULL.
+/// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+/// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+/// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is
+/// the receiver, and its process is not known to be dead; EFAULT ring is NULL.
 /// Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 /// fork(2) must not use its parent's descriptor.
 #[must_use]
@@ -966,7 +966,7 @@ pub unsafe extern "C" fn shm_ring_set_keep_waiting(ring: *mut shm_ring, on: c_in
 
 /// Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
 /// with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
-/// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+/// or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was
 /// installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 ///
 /// ring: a handle that is open.

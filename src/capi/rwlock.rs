@@ -101,9 +101,9 @@ fn open(size: usize, place: impl FnOnce() -> Result<Place, Error>) -> *mut shm_r
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
-/// it had the lock, so the bytes may be half changed. A reader cannot repair them: it unlocks the lock, which loses
-/// nothing, and locks it for writing; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a
-/// failure, and does not change errno and shm_last_error().
+/// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
+/// EOWNERDEAD is not a failure, and does not change errno and shm_last_error(). After it, a reader cannot repair the
+/// bytes: it unlocks the lock, which loses nothing, and locks it for writing.
 /// Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
 /// waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
 /// handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
@@ -229,8 +229,8 @@ unsafe fn unlock(lock: *mut shm_rwlock) -> c_int {
 
 /// Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 /// then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
-/// the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler
-/// that was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
+/// the wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that
+/// was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
 ///
 /// lock: a handle that is open.
 /// on: 1, or 0.

@@ -130,9 +130,10 @@ pub unsafe extern "C" fn shm_semaphore_wait(semaphore: *mut shm_semaphore, timeo
 ///
 /// Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 /// close it; or -1.
-/// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-/// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-/// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is NULL.
+/// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+/// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+/// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is
+/// NULL.
 /// Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -171,8 +172,8 @@ pub unsafe extern "C" fn shm_semaphore_value(semaphore: *const shm_semaphore) ->
 
 /// Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
 /// EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
-/// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
-/// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
+/// between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was installed
+/// with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 ///
 /// semaphore: a handle that is open.
 /// on: 1, or 0.

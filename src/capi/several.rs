@@ -56,16 +56,17 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
 /// them, and this call creates them.
 ///
-/// objects: the objects, in any mix; the handle of a ring or a broadcast not twice.
+/// objects: the objects, in any mix; the handle of a ring or a broadcast at most once.
 /// count: their number, 1 to 128.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: the index of an object that is ready, 0 to count - 1; or -1.
 /// Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
-/// or an element has no handle, two handles, the ring or broadcast of another element, or a reserved field that is not
-/// NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead; EPERM a handle of a
-/// broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
+/// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
+/// an element has no handle, two handles, the same handle of a ring or a broadcast as another element, or a reserved
+/// field that is not NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead;
+/// EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
+/// descriptors are needed.
 /// Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 #[must_use]
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]
@@ -106,7 +107,7 @@ fn expect_another(before: &[shm_waitable], object: &shm_waitable) -> Result<(), 
             || (!object.broadcast.is_null() && other.broadcast == object.broadcast)
     };
     if before.iter().any(is_same) {
-        Err("has the handle of an element before it")
+        Err("has the same handle as an earlier element")
     } else {
         Ok(())
     }

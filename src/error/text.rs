@@ -130,7 +130,7 @@ impl Explanation<'_> {
             Reason::TooLarge(size) => {
                 write!(f, "a size of {size} bytes is too large for a segment")
             }
-            Reason::Element { index, why } => write!(f, "the element {index} of the objects {why}"),
+            Reason::Element { index, why } => write!(f, "element {index} of the objects {why}"),
             Reason::Objects(count) => write!(
                 f,
                 "one call waits for 1 to 128 objects, and not for {count}"

@@ -277,8 +277,8 @@ impl Condvar {
         error.with(What::NotNotified, 0, 0)
     }
 
-    /// Notifies one waiting thread. Does nothing if no thread waits: a notification is not kept. The waits of other
-    /// threads may end, too, within 300 ms.
+    /// Notifies one waiting thread. Does nothing if no thread waits: a notification is not kept. The waits of the other
+    /// threads end, too, within 300 ms.
     #[inline]
     pub fn notify_one(&self) {
         self.words().notify_one();

@@ -13,9 +13,9 @@ macro_rules! interrupt_methods {
         /// [`Interrupted`](crate::ErrorKind::Interrupted) (`EINTR`), and has changed nothing. By default, signals do
         /// not end waits.
         ///
-        /// A handler that runs just before the wait, or between two of its sleeps (which are 8 to 250 ms long), does
-        /// not end it; a [`Canceller`](crate::Canceller) does. A handler that was installed with `SA_RESTART` ends a
-        /// wait, too, unless [`canceller`](Self::canceller) was called before.
+        /// A handler that runs just before the wait, or between two of its sleeps (of at most 250 ms each), does not
+        /// end it; a [`Canceller`](crate::Canceller) does. A handler that was installed with `SA_RESTART` ends a wait,
+        /// too, unless [`canceller`](Self::canceller) was called before.
         pub fn set_interruptible(&$self, on: bool) {
             $interrupt.set_by_signals(on);
         }

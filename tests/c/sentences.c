@@ -199,11 +199,11 @@ static void arguments(void)
     /* The object that cannot be waited for is named by its index. */
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     waitables[1] = (struct shm_waitable) {0};
-    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has no handle");
+    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "element 1 of the objects has no handle");
     waitables[0].semaphore = NULL;
     waitables[0].ring = ring;
     waitables[1].ring = ring;
-    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "the element 1 of the objects has the handle of an element before it");
+    REFUSES(shm_wait_any(waitables, 2, 0), EINVAL, "shm_wait_any: ", "element 1 of the objects has the same handle as an earlier element");
     waitables[0] = (struct shm_waitable) {.semaphore = semaphore};
     REFUSES(shm_wait_any(waitables, 1, -2), EINVAL, "shm_wait_any: ", "the timeout is -2");
     REFUSES(shm_wait_any(waitables, 0, 0), EINVAL, "wait for several objects: ", "one call waits for 1 to 128 objects, and not for 0");

@@ -122,14 +122,12 @@ impl fmt::Display for OwnershipText {
             count => write!(f, ", and is attached {}", Times(count))?,
         }
         f.write_str("; ")?;
+        let remove = RemoveCommand(id, names);
         match segment.is_orphan() {
-            Some(true) => {
-                let command = RemoveCommand(id, names);
-                write!(f, "if its content is not needed, remove it ({command})")
-            }
-            Some(false) if segment.is_here_only => f.write_str(
-                "only this process has it attached; if its content is not needed, remove it \
-                 (shm_remove, or shmctl with IPC_RMID)",
+            Some(true) => write!(f, "if its content is not needed, remove it ({remove})"),
+            Some(false) if segment.is_here_only => write!(
+                f,
+                "only this process has it attached; if its content is not needed, remove it ({remove})"
             ),
             Some(false) if segment.attached > 0 => {
                 f.write_str("it is in use, so end the programs that use it before removing it")
@@ -256,7 +254,7 @@ mod tests {
         expect(
             now(),
             "was created and last used by this process, and is attached once; only this process has it \
-             attached; if its content is not needed, remove it (shm_remove,",
+             attached; if its content is not needed, remove it (ipcrm -m",
         );
         // SAFETY: nothing uses the memory.
         unsafe { backend::detach(memory) }.unwrap();
