@@ -22,7 +22,7 @@ use core::{
         Ordering::{Acquire, Relaxed},
     },
 };
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What this process expects of an object. None of it is read from the segment.
 pub(crate) struct Spec<'a> {
@@ -439,7 +439,12 @@ fn attach(
         match attached {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NoSuchSegment | ErrorKind::Removed)
-                    && !deadline.is_over() => {}
+                    && !deadline.is_over() =>
+            {
+                // The next search finds another segment, unless a program has removed or replaced a file of the user
+                // backend: then it fails until the deadline.
+                sys::sleep(Duration::from_millis(1));
+            }
             attached => {
                 let memory = attached?;
                 // Before it was attached, it could be removed, and its id given to a smaller segment.

@@ -295,13 +295,17 @@ fn a_disk_works() {
 #[test]
 fn overlayfs_works() {
     needs!(NAMESPACES);
-    let test = Namespace::new();
     // On overlayfs, the locks are on `/dev/zero`.
     let mount = "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w && \
                  mount -t overlay -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w none \
                  \"$SHMKEY_TEST_NAME\" && exec \"$@\"";
     let within = ["unshare", "--mount", "sh", "-c", mount, "sh"];
-    test.run_within(&within, "another_file_system_works");
+    for task in [
+        "another_file_system_works",
+        "what_is_left_of_an_attachment_behind_its_replaced_start_is_detached",
+    ] {
+        Namespace::new().run_within(&within, task);
+    }
 }
 
 /// Prints the status of a segment, as process 1 of a PID namespace.

@@ -105,11 +105,8 @@ fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
         let byte = own.holding.attachment_byte(attachment.number);
         file.is_byte_locked(byte).ok().filter(|&locked| locked)
     };
-    locked().unwrap_or_else(|| match sys::attached_at(attachment.address) {
-        Ok(found) => found.is_some_and(|mapping| mapping.id == attachment.id),
-        // Without /proc, this is unknown: the attachment counts as mapped.
-        Err(_) => true,
-    })
+    // Also if only a part is left. Without /proc, this is unknown: the attachment counts as mapped.
+    locked().unwrap_or_else(|| attachment.is_left() != Some(false))
 }
 
 /// Stores in the segment's entry which process detaches it, and when. Returns the entry and the attachment's record;

@@ -118,7 +118,9 @@ impl Session {
     ) -> Result<(Descriptor, Facts, u64), Errno> {
         let path = self.path_of(id)?;
         let file = match Descriptor::open_file(path.as_c_str(), flags, 0) {
-            Err(Errno(libc::ENOENT | libc::ELOOP | libc::ENXIO)) => Err(Errno(libc::ESTALE)),
+            Err(Errno(libc::ENOENT | libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
+                Err(Errno(libc::ESTALE))
+            }
             opened => opened,
         }?;
         let facts = file.facts()?;

@@ -48,10 +48,13 @@ impl RawRing {
             .filter_map(|(place, claim)| Some((place, claim.holder()?)))
             .peekable();
         if holders.peek().is_none() {
+            // A process may have taken a place behind this search, before another one left a place in front of it.
+            let has_one = claims.iter().any(|claim| claim.holder().is_some());
             // Relaxed: orders nothing.
-            return match had.load(Relaxed) {
-                0 => Peers::Expected,
-                _ => Peers::Gone,
+            return if has_one || had.load(Relaxed) == 0 {
+                Peers::Expected
+            } else {
+                Peers::Gone
             };
         }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
