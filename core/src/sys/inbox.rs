@@ -298,22 +298,19 @@ pub fn send(number: NonZeroU32) {
     // Acquire: pairs with the release in `new_sender`.
     let mut sender = SENDER.load(Acquire);
     if sender >= 0 {
-        let is_another = match send_from(sender, number) {
-            Err(Errno(
-                libc::EBADF
-                | libc::ENOTSOCK
-                | libc::EOPNOTSUPP
-                | libc::EAFNOSUPPORT
-                | libc::EISCONN
-                | libc::EINVAL,
-            )) => true,
-            // A TCP socket; or an inbox that a hostile process has shut down, as often as it likes.
-            Err(Errno(libc::EPIPE)) => !is_local(sender),
-            // The inbox is full and so readable already (EAGAIN), there is none with this number (ECONNREFUSED), or this
-            // process may not send.
-            _ => false,
-        };
-        if is_another {
+        let sent = send_from(sender, number);
+        // Other errors: the inbox is full and so readable already (EAGAIN), there is none with this number
+        // (ECONNREFUSED), this process may not send, or a hostile process has shut its inbox down, as often as it likes
+        // (EPIPE).
+        if let Err(Errno(
+            libc::EBADF
+            | libc::ENOTSOCK
+            | libc::EOPNOTSUPP
+            | libc::EAFNOSUPPORT
+            | libc::EISCONN
+            | libc::EINVAL,
+        )) = sent
+        {
             // The program has closed the socket, and may have opened something else with its descriptor number. If that
             // got the datagram, it was empty.
             sender = -1;
@@ -341,24 +338,6 @@ fn send_from(sender: i32, number: NonZeroU32) -> Result<libc::c_long, Errno> {
             len,
         )
     })
-}
-
-/// Returns whether a descriptor is a local socket (`AF_UNIX`).
-#[cold]
-fn is_local(socket: i32) -> bool {
-    let (mut domain, mut len) = (0, size_of::<c_int>() as libc::socklen_t);
-    // SAFETY: the kernel writes one number, and reads and writes its length.
-    let asked = check(unsafe {
-        libc::syscall(
-            libc::SYS_getsockopt,
-            socket,
-            libc::SOL_SOCKET,
-            libc::SO_DOMAIN,
-            ptr::from_mut::<c_int>(&mut domain),
-            ptr::from_mut(&mut len),
-        )
-    });
-    asked.is_ok() && domain == libc::AF_UNIX
 }
 
 /// Creates the socket from which this process sends, and returns its descriptor. If that fails, inboxes become readable
@@ -418,7 +397,7 @@ mod tests {
         assert_eq!(Errno::last(), Errno(libc::EDOM));
     }
 
-    /// A hostile process can shut its own inbox down: each datagram is then answered as by a TCP socket.
+    /// A hostile process can shut its own inbox down: then each datagram fails.
     #[test]
     fn an_inbox_that_is_shut_down_costs_the_sender_no_descriptor() {
         let inbox = Inbox::new(Duration::from_secs(3600)).unwrap();
