@@ -115,8 +115,8 @@
 // the publisher has released its role, a subscriber gets the messages that are left and then EPIPE; or EOWNERDEAD, if
 // the publisher died. Until a process first takes the role, the subscribers wait for it. After that, the broadcast
 // remembers how the role ended, also for later runs of the programs: a subscriber that starts before the next
-// publisher gets EPIPE or EOWNERDEAD at once. So that it waits for that publisher, call
-// shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
+// publisher gets EPIPE or EOWNERDEAD at once (with SHMKEY_FROM_OLDEST, after the messages that are left). To make it
+// wait for that publisher, call shm_broadcast_set_keep_waiting(), or remove the broadcast at the end of each run.
 //
 // A child made by fork(2) may use its parent's handle. It does not have its parent's role, slot, message or
 // subscription: while the parent is the publisher, publishing fails with EBUSY, and the child receives after it has
@@ -171,7 +171,7 @@ typedef struct shm_mutex shm_mutex;
 // receiver gets the messages that are left and then EPIPE; or EOWNERDEAD, if a sender died. A sender that waits for
 // room gets the same errors when the receiver has released its role or died. Until a process first takes a role, the
 // other side waits for it. After that, the ring remembers how the role ended, also for later runs of the programs: a
-// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. So that it waits
+// receiver that starts before the next sender gets EPIPE or EOWNERDEAD at once if the ring is empty. To make it wait
 // for that sender, call shm_ring_set_keep_waiting(), or remove the ring at the end of each run.
 //
 // A child made by fork(2) may use its parent's handle. It does not have its parent's roles, slot or message: while
@@ -624,9 +624,10 @@ SHMKEY_MUST_USE int shm_semaphore_wait(struct shm_semaphore *semaphore, int64_t 
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_semaphore_close() and execve(2)
 // close it; or -1.
-// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is NULL.
+// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT semaphore is
+// NULL.
 // Threads: any; not in a signal handler. A child made by fork(2) calls this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_semaphore_fd(const struct shm_semaphore *semaphore);
 
@@ -641,8 +642,8 @@ SHMKEY_MUST_USE int shm_semaphore_value(const struct shm_semaphore *semaphore);
 
 // Sets whether a signal handler that runs during a wait of shm_semaphore_wait() ends it: the call then fails with
 // EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
-// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
-// installed with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
+// between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was installed
+// with SA_RESTART ends a wait, too, unless shm_semaphore_canceller() was called before.
 //
 // semaphore: a handle that is open.
 // on: 1, or 0.
@@ -785,8 +786,8 @@ int shm_mutex_unlock(struct shm_mutex *mutex);
 
 // Sets whether a signal handler that runs during a wait of shm_mutex_lock() ends it: the call then fails with EINTR
 // and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or between
-// two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was installed
-// with SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
+// two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was installed with
+// SA_RESTART ends a wait, too, unless shm_mutex_canceller() was called before.
 //
 // mutex: a handle that is open.
 // on: 1, or 0.
@@ -895,7 +896,7 @@ SHMKEY_MUST_USE struct shm_condvar *shm_condvar_open_at(const struct shm_place *
 SHMKEY_MUST_USE int shm_condvar_wait(struct shm_condvar *condvar, struct shm_mutex *mutex, int64_t timeout);
 
 // Notifies one thread that waits; does nothing if none waits. The caller may have the mutex, but need not. The waits
-// of other threads may end, too, within 300 ms.
+// of the other threads end, too, within 300 ms.
 //
 // condvar: a handle that is open.
 //
@@ -915,7 +916,7 @@ int shm_condvar_notify_all(struct shm_condvar *condvar);
 
 // Sets whether a signal handler that runs while shm_condvar_wait() waits for a notification ends that wait: the call
 // then fails with EINTR, and the thread has the mutex. By default, signals do not end waits. A handler that runs just
-// before the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A
+// before the wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A
 // handler that was installed with SA_RESTART ends a wait, too, unless shm_condvar_canceller() was called before.
 //
 // condvar: a handle that is open.
@@ -1020,9 +1021,9 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
-// it had the lock, so the bytes may be half changed. A reader cannot repair them: it unlocks the lock, which loses
-// nothing, and locks it for writing; -1, the thread does NOT have the lock, and errno says why. EOWNERDEAD is not a
-// failure, and does not change errno and shm_last_error().
+// it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
+// EOWNERDEAD is not a failure, and does not change errno and shm_last_error(). After it, a reader cannot repair the
+// bytes: it unlocks the lock, which loses nothing, and locks it for writing.
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
 // waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
 // handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes
@@ -1079,8 +1080,8 @@ int shm_rwlock_unlock(struct shm_rwlock *lock);
 
 // Sets whether a signal handler that runs during a wait of shm_rwlock_read() or shm_rwlock_write() ends it: the call
 // then fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before
-// the wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler
-// that was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
+// the wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that
+// was installed with SA_RESTART ends a wait, too, unless shm_rwlock_canceller() was called before.
 //
 // lock: a handle that is open.
 // on: 1, or 0.
@@ -1237,9 +1238,9 @@ int64_t shm_latest_read_newer(const struct shm_latest *latest,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_latest_close() and execve(2) close
 // it; or -1.
-// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT latest is NULL.
+// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EFAULT latest is NULL.
 // Threads: any, but one at a time waits with the descriptor; not in a signal handler. A child made by fork(2) calls
 // this again, and gets a descriptor of its own.
 SHMKEY_MUST_USE int shm_latest_fd(const struct shm_latest *latest);
@@ -1255,8 +1256,8 @@ SHMKEY_MUST_USE int64_t shm_latest_version(const struct shm_latest *latest);
 
 // Sets whether a signal handler that runs during a wait of shm_latest_read_newer() ends it: the call then fails with
 // EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait, or
-// between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
-// installed with SA_RESTART ends a wait, too, unless shm_latest_canceller() was called before.
+// between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was installed
+// with SA_RESTART ends a wait, too, unless shm_latest_canceller() was called before.
 //
 // latest: a handle that is open.
 // on: 1, or 0.
@@ -1516,10 +1517,10 @@ SHMKEY_MUST_USE ptrdiff_t shm_ring_peek(struct shm_ring *ring, struct shm_messag
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_ring_close(),
 // shm_ring_end_receiving() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is the
-// receiver, and its process is not known to be dead; EFAULT ring is NULL.
+// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EBUSY another handle is
+// the receiver, and its process is not known to be dead; EFAULT ring is NULL.
 // Threads: one at a time receives with a handle, while another sends with it; not in a signal handler. A child made by
 // fork(2) must not use its parent's descriptor.
 SHMKEY_MUST_USE int shm_ring_fd(struct shm_ring *ring);
@@ -1616,7 +1617,7 @@ int shm_ring_set_keep_waiting(struct shm_ring *ring, int on);
 
 // Sets whether a signal handler that runs while a call waits to send or to receive ends the wait: the call then fails
 // with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the wait,
-// or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that was
+// or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was
 // installed with SA_RESTART ends a wait, too, unless shm_ring_canceller() was called before.
 //
 // ring: a handle that is open.
@@ -1924,9 +1925,9 @@ ptrdiff_t shm_broadcast_peek(struct shm_broadcast *broadcast,
 //
 // Returns: the descriptor, the same for each call, which belongs to the handle: shm_broadcast_close(),
 // shm_broadcast_unsubscribe() and execve(2) close it; or -1.
-// Errors: EMFILE, ENFILE the process or the system has no three more descriptors; ENOMEM, ENOBUFS there is no memory;
-// EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does not let
-// this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
+// Errors: EMFILE, ENFILE the process or the system cannot open three more descriptors; ENOMEM, ENOBUFS there is no
+// memory; EADDRINUSE no free socket address was found, try again; EAFNOSUPPORT, EPERM, EACCES, ENOSYS the system does
+// not let this process make a socket of the family AF_UNIX, a timerfd or an epoll descriptor; EPERM the handle is not
 // subscribed; EFAULT broadcast is NULL.
 // Threads: one at a time receives with a handle, while another publishes with it; not in a signal handler. A child
 // made by fork(2) must not use its parent's descriptor.
@@ -1998,8 +1999,8 @@ int shm_broadcast_set_keep_waiting(struct shm_broadcast *broadcast, int on);
 
 // Sets whether a signal handler that runs while a call waits to publish or to receive ends the wait: the call then
 // fails with EINTR and has changed nothing. By default, signals do not end waits. A handler that runs just before the
-// wait, or between two of its sleeps (which are 8 to 250 ms long), does not end it; shm_cancel() does. A handler that
-// was installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
+// wait, or between two of its sleeps (of at most 250 ms each), does not end it; shm_cancel() does. A handler that was
+// installed with SA_RESTART ends a wait, too, unless shm_broadcast_canceller() was called before.
 //
 // broadcast: a handle that is open.
 // on: 1, or 0.
@@ -2064,16 +2065,17 @@ void shm_broadcast_close(struct shm_broadcast *broadcast);
 // seccomp filter forbids futex_waitv(2), the thread polls the descriptors of the objects, as shm_ring_fd() returns
 // them, and this call creates them.
 //
-// objects: the objects, in any mix; the handle of a ring or a broadcast not twice.
+// objects: the objects, in any mix; the handle of a ring or a broadcast at most once.
 // count: their number, 1 to 128.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: the index of an object that is ready, 0 to count - 1; or -1.
 // Errors: ETIMEDOUT no object was ready in that time; EAGAIN none is, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED
-// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1,
-// or an element has no handle, two handles, the ring or broadcast of another element, or a reserved field that is not
-// NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead; EPERM a handle of a
-// broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where descriptors are needed.
+// a signal handler or shm_cancel() has ended the wait; EINVAL count is 0 or more than 128, timeout is less than -1, or
+// an element has no handle, two handles, the same handle of a ring or a broadcast as another element, or a reserved
+// field that is not NULL; EBUSY another handle is the receiver of a ring, and its process is not known to be dead;
+// EPERM a handle of a broadcast is not subscribed; EFAULT objects is NULL; and those of shm_ring_fd() where
+// descriptors are needed.
 // Threads: one at a time receives with the handle of a ring or a broadcast; not in a signal handler.
 SHMKEY_MUST_USE int shm_wait_any(const struct shm_waitable *objects, size_t count, int64_t timeout);
 
