@@ -24,12 +24,13 @@ pub const NOT_POSSIBLE: u8 = 125;
 pub const NOT_RUNNABLE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
 
+/// Returns whether a file is a program that some user can run.
+pub fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
 /// Returns the file of a program, as a shell finds it; or the exit status, and why it cannot be run.
 pub fn find(name: &OsStr) -> Result<PathBuf, (u8, String)> {
-    let is_program = |path: &Path| {
-        fs::metadata(path)
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
     let shown = words::plain(&name.to_string_lossy());
     if name.as_bytes().contains(&b'/') {
         let path = PathBuf::from(name);

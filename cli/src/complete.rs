@@ -5,6 +5,7 @@
 
 use crate::{
     backend::{self, Choice},
+    child::is_program,
     facts::{Facts, Look},
     list::Kind,
     words,
@@ -12,7 +13,7 @@ use crate::{
 use clap::ValueEnum;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use shmkey::Key;
-use std::{collections::BTreeSet, env, ffi::OsStr, fs, os::unix::fs::PermissionsExt};
+use std::{collections::BTreeSet, env, ffi::OsStr, fs};
 
 /// The variable that the scripts for shells set.
 pub const VARIABLE: &str = "SHMKEY_COMPLETE";
@@ -104,17 +105,15 @@ fn others(kind: Kind) -> Vec<CompletionCandidate> {
 pub fn programs() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();
-        let folders = env::var_os("PATH").unwrap_or_default();
-        let entries = env::split_paths(&folders)
-            .filter_map(|folder| fs::read_dir(folder).ok())
+        let path = env::var_os("PATH").unwrap_or_default();
+        let entries = env::split_paths(&path)
+            .filter_map(|directory| fs::read_dir(directory).ok())
             .flatten()
             .flatten();
         let names: BTreeSet<String> = entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let metadata = fs::metadata(entry.path()).ok()?;
-                let runs = metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
-                (runs && name.starts_with(&*word)).then_some(name)
+                (name.starts_with(&*word) && is_program(&entry.path())).then_some(name)
             })
             .collect();
         names.into_iter().map(CompletionCandidate::new).collect()

@@ -16,26 +16,9 @@ use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
-/// What the options for a ring, and those for a broadcast, conflict with. It is not enough that they require --ring or
-/// --broadcast: clap ignores a requirement that conflicts with another argument.
-const NOT_RING: [&str; 7] = [
-    "kind",
-    "broadcast",
-    "semaphore",
-    "mutex",
-    "rwlock",
-    "condvar",
-    "latest",
-];
-const NOT_BROADCAST: [&str; 7] = [
-    "kind",
-    "ring",
-    "semaphore",
-    "mutex",
-    "rwlock",
-    "condvar",
-    "latest",
-];
+/// What the options for a ring or a broadcast conflict with, beside each other's object. It is not enough that they
+/// require theirs: clap ignores a requirement that conflicts with another argument.
+const NEITHER: [&str; 6] = ["kind", "semaphore", "mutex", "rwlock", "condvar", "latest"];
 
 #[derive(Args)]
 pub struct Options {
@@ -93,13 +76,13 @@ pub struct Options {
     #[arg(long, value_name = "NAME", requires = "object")]
     layout: Option<String>,
     /// With --ring: up to 64 processes can be its senders at the same time, instead of one
-    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    #[arg(long, requires = "ring", conflicts_with = "broadcast", conflicts_with_all = NEITHER)]
     many_senders: bool,
     /// With --ring: a sender that finds no room drops the oldest messages, instead of waiting
-    #[arg(long, requires = "ring", conflicts_with_all = NOT_RING)]
+    #[arg(long, requires = "ring", conflicts_with = "broadcast", conflicts_with_all = NEITHER)]
     drop_oldest: bool,
     /// With --broadcast: the publisher never waits, and overwrites the oldest messages
-    #[arg(long, requires = "broadcast", conflicts_with_all = NOT_BROADCAST)]
+    #[arg(long, requires = "broadcast", conflicts_with = "ring", conflicts_with_all = NEITHER)]
     lossy: bool,
 }
 
