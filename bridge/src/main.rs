@@ -1,5 +1,6 @@
 //! The program `shmkey-bridge`. Its options: `--help`.
 
+use shmkey::language;
 use shmkey_bridge::{
     Failure, incoming::Incoming, network::Network, options::Options, outgoing::Outgoing, slice,
     status,
@@ -16,6 +17,8 @@ use std::{
 use tracing::{debug, info};
 
 fn main() -> ExitCode {
+    // The texts of the library name the command's options, and not the calls of the crate.
+    language::choose(&language::COMMAND);
     match Options::of(env::args_os().skip(1)).and_then(|options| run(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),

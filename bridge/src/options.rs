@@ -27,7 +27,8 @@ When the other machine or the network is slow:
   --when-full block     senders of lossless objects wait (the default)
   --when-full shed      messages of lossless objects are dropped and counted before senders have to wait
   --window SIZE         the most bytes under way, for each object; 1M by default, at most 64M
-  --peer-timeout SECS   how long a bridge may be silent before a broadcast no longer waits for it; 30 by default
+  --peer-timeout SECS   how long a bridge may be silent before a broadcast no longer waits for it: 1 or more;
+                        30 by default
   --drain SECS          how long the bridge waits for deliveries before it ends; 10 by default
 
 Objects that the bridge creates:
@@ -40,6 +41,10 @@ Watching the bridge:
   --log LEVEL           error, warn, info (the default), debug or trace, to standard error
   --help, --version
 ";
+
+/// The shortest `--peer-timeout`: a few times [`HEARTBEAT`](crate::HEARTBEAT), so that a live bridge is not taken for one
+/// that is silent.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The address at which counters are served by default.
 pub const METRICS: &str = "127.0.0.1:9464";
@@ -216,6 +221,10 @@ impl Options {
                 "there is no bridge to carry to: give --connect, --listen or --config".to_owned()
             }
             _ if self.window > MOST_WAITING => "--window is at most 64M".to_owned(),
+            _ if self.peer_timeout < LEAST_TIMEOUT => {
+                "--peer-timeout is at least 1 second: live bridges report every 0.25 seconds"
+                    .to_owned()
+            }
             _ => return Ok(()),
         };
         Err(Failure(why))
@@ -308,6 +317,10 @@ mod tests {
             ("--publish a --listen x --window 65M", "at most 64M"),
             ("--publish a --listen x --window 1X", "such as 4096"),
             ("--publish a --listen x --drain -1", "takes seconds"),
+            (
+                "--publish a --listen x --peer-timeout 0",
+                "at least 1 second",
+            ),
             ("--publish a --listen x --mode moon", "one of peer"),
             ("--publish a --listen x --mode-bits 9", "octal"),
             ("--publsh a", "no option --publsh"),
