@@ -80,7 +80,8 @@ class Valued(Handle):
     @classmethod
     def _of(cls: Type[V], place: Tuple[Any, ...], type: ValueType, layout: str, how: int) -> V:
         form = codec(type)
-        handle = cls(*cls._kind, place, form.size, layout, how)
+        arguments: Tuple[Any, ...] = (*cls._kind, place, form.size, layout, how)
+        handle = cls(*arguments)
         handle._codec, handle._opened = form, (place, type, layout, how)
         return handle
 

@@ -29,6 +29,9 @@ def codec(type: ValueType) -> Codec:
             return _of_struct(struct.Struct(type))
         except struct.error as error:
             raise ValueError(f'"{type}" is no format of struct: {error}; for NumPy, give numpy.dtype("{type}")')
+    if type is None:
+        # NumPy takes None for a float.
+        raise TypeError("a type is a number of bytes, a format of struct, or a NumPy dtype, not None")
     return _of_numpy(type)
 
 

@@ -74,6 +74,8 @@ def test_a_type_is_what_struct_or_numpy_understands(name):
         shmkey.Latest.open(name, "f8")
     with pytest.raises(ValueError, match="0 or more bytes"):
         shmkey.Latest.open(name, -5)
+    with pytest.raises(TypeError, match="not None"):
+        shmkey.Latest.open(name, None)
 
 
 def test_an_array_has_the_shape_of_the_type(name):
