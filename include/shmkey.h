@@ -1022,8 +1022,8 @@ struct shm_rwlock *shm_rwlock_open_at(const struct shm_place *place,
 //
 // Returns: 0, the thread has the lock; EOWNERDEAD, a positive number, the thread HAS the lock, but a writer died while
 // it had the lock, so the bytes may be half changed; -1, the thread does NOT have the lock, and errno says why.
-// EOWNERDEAD is not a failure, and does not change errno and shm_last_error(). After it, a reader cannot repair the
-// bytes: it unlocks the lock, which loses nothing, and locks it for writing.
+// EOWNERDEAD is not a failure, and does not change errno and shm_last_error(). A reader cannot repair the bytes: after
+// EOWNERDEAD, it unlocks the lock, which loses nothing, and locks it for writing.
 // Errors: ETIMEDOUT this thread did not get the lock in that time; EAGAIN another thread has it locked for writing,
 // waits for that, or is just locking it, or 64 threads read, and timeout is SHMKEY_NO_WAIT; EINTR, ECANCELED a signal
 // handler or shm_cancel() has ended the wait; EDEADLK this thread has it locked for writing; ENOTRECOVERABLE the bytes

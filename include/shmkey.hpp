@@ -1505,7 +1505,7 @@ private:
 
 /// Waits until one of 1 to 128 objects is ready, and returns its index. Receives nothing from it. Errors: ETIMEDOUT,
 /// EAGAIN; EINTR, ECANCELED a signal handler, or the canceller of one of the objects, has ended the wait; EINVAL there
-/// are too few or too many objects, or a ring or a broadcast is given twice; EBUSY another handle is the receiver of a
+/// are too few or too many objects, or the same ring or broadcast is given twice; EBUSY another handle is the receiver of a
 /// ring; EPERM a broadcast is not subscribed; and those of fd() before Linux 5.16.
 [[nodiscard]] inline result<std::size_t> wait_any(const waitable *objects, std::size_t count,
                                                   timeout time = forever) noexcept

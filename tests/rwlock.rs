@@ -219,9 +219,9 @@ fn await_next(lock: &RwLock<Pair>) {
     }
 }
 
-/// The error of a reader names the writer that keeps it out, and not the other readers, which do not.
+/// The error of a reader names the writer that keeps it out. The other readers do not keep it out, and are not named.
 #[test]
-fn a_reader_is_told_which_writer_it_waits_behind() {
+fn the_error_of_a_reader_names_the_writer_that_it_waits_behind() {
     let test = Environment::new();
     let lock = open(test.name());
     let _reader = lock.read().unwrap();

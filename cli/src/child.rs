@@ -24,7 +24,7 @@ pub const NOT_POSSIBLE: u8 = 125;
 pub const NOT_RUNNABLE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
 
-/// Returns whether a file is a program that some user can run.
+/// Returns whether a path names a regular file that at least one user may execute.
 pub fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -16,8 +16,8 @@ use shmkey::{Broadcast, Condvar, Holding, Key, Place, Ring, Segment, Semaphore};
 use shmkey_core::backend::{messages, semaphores};
 use std::path::PathBuf;
 
-/// What the options for a ring or a broadcast conflict with, beside each other's object. It is not enough that they
-/// require theirs: clap ignores a requirement that conflicts with another argument.
+/// The arguments with which both the options of a ring and those of a broadcast conflict. `requires` alone does not
+/// refuse these: clap ignores a requirement that conflicts with another argument.
 const NEITHER: [&str; 6] = ["kind", "semaphore", "mutex", "rwlock", "condvar", "latest"];
 
 #[derive(Args)]

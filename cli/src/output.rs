@@ -63,7 +63,7 @@ pub fn rearranged(text: &str, errno: i32) -> String {
     let Some((call, sentence)) = text.split_once(&format!(": {errno}: ")) else {
         return text.to_owned();
     };
-    // An action on an object has no arguments, which could contain a colon.
+    // The name of an action on an object has no arguments, and so no colon.
     let is_action = |text: &str| text.chars().all(|one| one.is_alphabetic() || one == ' ');
     match call.rsplit_once(": ") {
         Some((object, action)) if is_action(action) => {

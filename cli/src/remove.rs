@@ -43,12 +43,12 @@ pub struct Options {
     orphans: bool,
     #[command(flatten)]
     filter: Filter,
-    /// Only those that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
+    /// Only orphans that were created or changed (owner, mode) at least this long ago: 90s, 10min, 2h, 1day
     #[arg(long, value_name = "TIME", value_parser = time, requires = "orphans", conflicts_with = "segments")]
     older_than: Option<Duration>,
-    /// Also those that hold something for a later process: messages, a value, a count, a lock, a condition variable
+    /// Also remove orphans that hold data for a later process: messages, a value, a count, a lock, a condition variable
     ///
-    /// A published value is kept if its publisher has released its role.
+    /// A published value counts as data if its publisher has released its role.
     #[arg(long, requires = "orphans", conflicts_with = "segments")]
     with_data: bool,
     /// Print what would be removed, and remove nothing

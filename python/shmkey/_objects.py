@@ -149,10 +149,10 @@ class Broadcast(_Stream, _core.Broadcast):
 
     The first handle that publishes becomes the publisher, until it is closed or releases the role, or its process ends.
     A handle subscribes by ``subscribe()``. The publisher of a lossless broadcast waits for the slowest subscriber;
-    without a subscriber, it overwrites the oldest messages. The publisher of a lossy one always does, and ``missed``
-    counts those that a subscriber did not get. If the publisher of an earlier run released its role or died, receiving
-    fails at once, until the next publisher starts. To wait for it, call ``set_keep_waiting(True)``, or remove the
-    broadcast at the end of each run.
+    without a subscriber, it overwrites the oldest messages. The publisher of a lossy broadcast always overwrites them,
+    and ``missed`` counts the messages that a subscriber did not get. If the publisher of an earlier run released its
+    role or died, receiving fails at once, until the next publisher starts. To wait for it, call
+    ``set_keep_waiting(True)``, or remove the broadcast at the end of each run.
     """
 
     publish = _core.Stream.send
@@ -276,8 +276,8 @@ def wait_any(
     Receives nothing from that object: call its ``recv(0)`` or ``wait(0)``. The search begins after the object that the
     last call returned, so an object that is always ready does not hide the others. There can be up to 128 objects.
 
-    Raises ValueError if there are more, or one is given twice, TimeoutError, BlockingIOError if timeout is 0, and
-    Cancelled.
+    Raises ValueError if there are more, or if one is given twice; TimeoutError if none was ready in time, or
+    BlockingIOError if timeout is 0; and Cancelled.
     """
     objects = list(itertools.islice(objects, 129))
     if len(objects) > 128:

@@ -442,7 +442,7 @@ fn attach(
                     && !deadline.is_over() =>
             {
                 // The next search finds another segment, unless a program has removed or replaced a file of the user
-                // backend: then it fails until the deadline.
+                // backend: then each attempt fails until the deadline.
                 sys::sleep(Duration::from_millis(1));
             }
             attached => {

@@ -69,7 +69,7 @@ const NEW: [u64; 4] = [2; 4];
 const FIRST: &[u8] = b"the first message";
 const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
-/// The longest message of the ring that drops the oldest: the ring has no room for another one beside it.
+/// The longest message of the ring that drops the oldest messages: the ring has no room for another one beside it.
 const LONGEST: &[u8] = &[7; 128];
 /// A message that ends at the last line of the ring, which has 50,176 bytes, after the first two and three of 12,000 bytes.
 const LAST: &[u8] = &[0; 13_880];

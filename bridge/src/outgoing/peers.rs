@@ -178,9 +178,9 @@ impl Peers {
         self.peers.values().map(|peer| peer.delivered).max()
     }
 
-    /// Returns the number of the first message that some bridge lacks, if it noticed that in this round. Each gap is
-    /// returned once, and at most one per heartbeat: a hostile bridge can claim a gap in every packet, and each gap
-    /// makes the publisher send a window of packets to all bridges.
+    /// Returns the number of the first message that some bridge lacks, if a bridge noticed a gap in this round. Each
+    /// gap is returned once, and at most one per heartbeat: a hostile bridge can claim a gap in every packet, and each
+    /// gap makes the publisher send a window of packets to all bridges.
     pub fn take_lacking(&mut self, round: u64, now: Instant) -> Option<u64> {
         if is_early(self.resent, now) {
             return None;
@@ -197,9 +197,9 @@ impl Peers {
         first
     }
 
-    /// Returns whether a bridge that has no value has joined since this last returned true; returns true at most once
-    /// per heartbeat. Each time, all bridges get an offer and the newest value, so a hostile bridge that joins in every
-    /// packet would otherwise use up the network.
+    /// Returns whether a bridge that has no value has joined since the last call that returned true. Returns true at
+    /// most once per heartbeat: each time, all bridges get an offer and the newest value, so a hostile bridge that
+    /// joins in every packet would otherwise use up the network.
     pub fn take_joined(&mut self, now: Instant) -> bool {
         if !self.has_joined || is_early(self.welcomed, now) {
             return false;

@@ -68,8 +68,8 @@ fn of_directory(errno: Errno) -> &'static str {
     match errno.0 {
         libc::EACCES => {
             "belongs to another user, cannot be made, entered or written by this user, can be \
-             changed by other users, or has a table that is not a regular file of this user; set SHMKEY_DIR to a \
-             directory that only you can change (mode 0700)"
+             changed by other users, or has a table that is not a regular file of this user; \
+             set SHMKEY_DIR to a directory that only you can change (mode 0700)"
         }
         libc::ENOTDIR | libc::ELOOP => "is not a directory, or its path is a symbolic link",
         libc::ENOENT => {

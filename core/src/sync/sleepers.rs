@@ -136,7 +136,8 @@ impl Sleepers {
             sleep.stay_light();
         }
         if look() {
-            // In each round, a hostile process can change something other than what the caller waits for.
+            // A hostile process can make every round end here, by changes that the caller does not wait for. So look at
+            // the deadline here, too.
             sleep.is_in_time()
         } else {
             atomic::sleep(word, expected, sleep)

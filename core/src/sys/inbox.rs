@@ -299,9 +299,9 @@ pub fn send(number: NonZeroU32) {
     let mut sender = SENDER.load(Acquire);
     if sender >= 0 {
         let sent = send_from(sender, number);
-        // Other errors: the inbox is full and so readable already (EAGAIN), there is none with this number
-        // (ECONNREFUSED), this process may not send, or a hostile process has shut its inbox down, as often as it likes
-        // (EPIPE).
+        // A new socket would not help against other errors: the inbox is full and so readable already (EAGAIN), there
+        // is none with this number (ECONNREFUSED), this process may not send, or a hostile process has shut down its
+        // inbox (EPIPE).
         if let Err(Errno(
             libc::EBADF
             | libc::ENOTSOCK

@@ -63,7 +63,7 @@ use std::sync::Arc;
 /// *The end.* When the publisher has released its role, each subscriber gets the messages that are left and then
 /// [`Closed`](ErrorKind::Closed); if the publisher died instead, [`PeerDied`](ErrorKind::PeerDied). If no process has
 /// taken the role yet, the subscribers wait. After that, the broadcast remembers how the role ended, also for later
-/// runs of the programs: receiving fails at once in a subscriber that starts before the next publisher. To make it wait
+/// runs of the programs: if a subscriber starts before the next publisher, receiving fails at once. To make it wait
 /// for that publisher, call [`set_keep_waiting`](Subscriber::set_keep_waiting), or remove the broadcast at the end of
 /// each run. When another process takes the role, the subscribers receive its messages.
 ///

@@ -59,7 +59,7 @@ use std::sync::Arc;
 /// [`Closed`](ErrorKind::Closed); or [`PeerDied`](ErrorKind::PeerDied), if one of them died instead. A sender that
 /// waits for room gets the same errors if the receiver has released its role or died. As long as no process has taken a
 /// role yet, the other side waits. After that, the ring remembers how the role ended, also for later runs of the
-/// programs: receiving from an empty ring fails at once in a receiver that starts before the next sender. To make it
+/// programs: if a receiver starts before the next sender, receiving from an empty ring fails at once. To make it
 /// wait for that sender, call [`set_keep_waiting`](Receiver::set_keep_waiting), or remove the ring at the end of each
 /// run. When another process takes the role, it continues where the last one ended.
 ///

@@ -177,8 +177,8 @@ unsafe fn map(
 }
 
 impl Session {
-    /// Forgets the attachments that `SHM_REMAP` has just replaced: those that were entirely in a range. A longer one of
-    /// which something is left can still be detached at its address.
+    /// Forgets the attachments that `SHM_REMAP` has just replaced as a whole: those that lie entirely within a range.
+    /// An attachment of which a part is left can still be detached at its address.
     fn forget_replaced(&mut self, start: usize, len: usize) {
         let end = start + len;
         while let Some(place) = self

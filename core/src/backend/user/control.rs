@@ -189,7 +189,8 @@ fn set_file(
     (user, group): (u32, u32),
     bits: u32,
 ) -> Result<(), Errno> {
-    // A file of any owner: a process of root that was killed here has changed the file's owner, but not the entry's.
+    // The file may have any owner: a process of root may have been killed after it changed the owner of the file, and
+    // before it changed that of the entry.
     let opened = session.open_file_of(id, entry, libc::O_RDONLY);
     let (file, facts, _) = opened.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),

@@ -59,8 +59,8 @@ pub(super) unsafe fn detach(addr: *const c_void) -> Result<(), Errno> {
 }
 
 /// Unmaps what is left of an attachment that was taken out of the list. If it is one mapping, or there is no `/proc`,
-/// that is its whole range, except where other segments were attached inside it later (`SHM_REMAP`). Those are in the
-/// list from `place` on, where this one was; what was attached before it has nothing in its range.
+/// that is its whole range, except where other segments were attached inside it later (`SHM_REMAP`). The list has those
+/// from `place` on, where this attachment was. Attachments before `place` are older, and have nothing in its range.
 ///
 /// # Safety
 /// The attachment must not be used from now on.
@@ -91,8 +91,8 @@ unsafe fn unmap(own: &mut Own, place: usize, attachment: &Attachment) {
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
     if attachment.number == 0 {
-        // The lock is its parent's, too, so it proves nothing. In another root directory, /proc may show the file at
-        // another path: then the attachment counts as mapped.
+        // The process shares the lock with its parent, so the lock proves nothing. In another root directory, /proc may
+        // show the file at another path: then the attachment counts as mapped.
         return !open::is_current(own) || attachment.is_left() != Some(false);
     }
     let locked = || {
@@ -105,7 +105,7 @@ fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
         let byte = own.holding.attachment_byte(attachment.number);
         file.is_byte_locked(byte).ok().filter(|&locked| locked)
     };
-    // Also if only a part is left. Without /proc, this is unknown: the attachment counts as mapped.
+    // An attachment of which only a part is left is still there. Without /proc, this is unknown: it counts as mapped.
     locked().unwrap_or_else(|| attachment.is_left() != Some(false))
 }
 

@@ -343,9 +343,9 @@ fn take_over_attachments(own: &mut Own) {
         attachment.number = attachment.spare_number;
         attachment.record = attachment.spare_record;
         attachment.is_shared = false;
-        // SAFETY: the page is this process's own, and what is replaced is another mapping of the same file, or nothing
-        // where the parent has excluded a part from its children. (Other attachments that are mapped there are put back
-        // after this one.)
+        // SAFETY: the page is this process's own. It replaces another mapping of the same file, or nothing where the
+        // parent has excluded a part from its children. (Other attachments that are mapped there are put back after
+        // this one.)
         let is_moved = !is_apart
             && unsafe { sys::move_mapping(page as *mut c_void, sys::page_size(), len, to) }.is_ok();
         // A page that was not moved stays, and holds the lock.

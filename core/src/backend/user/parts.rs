@@ -42,7 +42,7 @@ impl Attachment {
     }
 
     /// Returns whether its range has a hole, or a mapping that is neither of the segment nor of a later attachment.
-    /// True also if that is unknown.
+    /// Returns true also if that is unknown.
     pub(super) fn has_foreign_part(&self, own: &mut Own) -> bool {
         if self.is_one_mapping() {
             return false;

@@ -192,8 +192,8 @@ fn collect(
         let generation = record.slot_generation.load(Relaxed);
         let is_own = [(session.slot, session.slot_generation), session.spare_slot]
             .contains(&(slot, generation));
-        // A peer can make a long chain, and lock so many bytes that it takes long to ask for each lock. What remains
-        // counts as live.
+        // A peer can make a long chain, and lock so many bytes that it takes a long time to ask for each lock.
+        // Those that remain count as live.
         let lives = whose == Whose::Others && is_own
             || start.elapsed() > PATIENCE
             || match &lock_file {

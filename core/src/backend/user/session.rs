@@ -92,8 +92,8 @@ impl Session {
     }
 
     /// Opens the file of a segment, with `O_RDONLY` or `O_RDWR`. Returns it and the segment's size. Returns `ESTALE`
-    /// if the file is not the one that the entry was made with, has a second name, is shorter than the segment, or
-    /// belongs to a user other than the entry's.
+    /// if the file is not the one that the entry was made with, has a second name, is shorter than the segment, or,
+    /// in a shared directory, belongs to a user other than the entry's.
     pub(super) fn open_segment(
         &self,
         id: i32,

@@ -257,8 +257,8 @@ impl Publisher {
             if let Some(slow) = &slowest
                 && slow.pos < until
             {
-                // A member moves on or leaves once; a hostile process can move it back or have it join again, without
-                // end.
+                // Each member moves on or leaves once. But a hostile process can move it back or have it join again,
+                // without end.
                 if waits >= SUBSCRIBERS && deadline.is_over() {
                     return Err(BroadcastError::Slow(slow.member));
                 }

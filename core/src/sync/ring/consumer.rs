@@ -863,7 +863,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(20);
 
-    /// How many times a hostile process writes at most.
+    /// The largest number of times that a hostile process writes.
     const MOST: u64 = 100_000;
 
     #[test]

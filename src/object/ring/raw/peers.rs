@@ -48,7 +48,8 @@ impl RawRing {
             .filter_map(|(place, claim)| Some((place, claim.holder()?)))
             .peekable();
         if holders.peek().is_none() {
-            // A process may have taken a place behind this search, before another one left a place in front of it.
+            // The search may have missed a process that took a place behind it, before another process left a place
+            // that the search had not yet reached.
             let has_one = claims.iter().any(|claim| claim.holder().is_some());
             // Relaxed: orders nothing.
             return if has_one || had.load(Relaxed) == 0 {
