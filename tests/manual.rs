@@ -279,7 +279,7 @@ fn one_page(page: &str, summary: &str, about: &[&Item]) -> String {
                     text += &format!(".SS {}()\n", item.name);
                     head = format!(".TP\n.BR {} ()\n", item.name);
                 }
-                for block in &blocks {
+                for (index, block) in blocks.iter().enumerate() {
                     let Block { label, lines } = block;
                     match label.as_deref() {
                         Some("Returns") => {
@@ -287,7 +287,12 @@ fn one_page(page: &str, summary: &str, about: &[&Item]) -> String {
                             results += &capitalised(&prose(lines));
                         }
                         Some("Errors") => errors += &(head.clone() + &prose(lines)),
-                        _ => text += &described(std::slice::from_ref(block)),
+                        _ => {
+                            if label.is_none() && index > 0 {
+                                text += ".P\n";
+                            }
+                            text += &described(std::slice::from_ref(block));
+                        }
                     }
                 }
             }

@@ -208,6 +208,8 @@ impl Options {
             .iter()
             .find(|name| self.subscribe.contains(name));
         let twice = names().find(|name| names().filter(|other| other == name).count() > 1);
+        let mut addresses = self.connect.iter().chain(&self.listen);
+        let malformed = addresses.find(|address| !is_address(address));
         let why = match (both, twice) {
             (Some(name), _) => format!(
                 "{name:?} is both published and subscribed to: its messages would go in a circle"
@@ -225,9 +227,28 @@ impl Options {
                 "--peer-timeout is at least 1 second: live bridges report every 0.25 seconds"
                     .to_owned()
             }
-            _ => return Ok(()),
+            _ => match malformed {
+                Some(address) => {
+                    format!("{address:?} is not an address such as tcp/HOST:PORT or tls/HOST:PORT")
+                }
+                None => return Ok(()),
+            },
         };
         Err(Failure(why))
+    }
+}
+
+/// Returns whether Zenoh can use an address: a protocol, a slash, and for TCP and TLS a host and a port. Zenoh would
+/// try in vain, without a message, to connect to a host without a port.
+fn is_address(address: &str) -> bool {
+    match address.split_once('/') {
+        Some(("tcp" | "tls", rest)) => {
+            let host = rest.split(['?', '#']).next().unwrap_or_default();
+            let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            matches!(port, Some(Ok(_)))
+        }
+        Some((protocol, rest)) => !protocol.is_empty() && !rest.is_empty(),
+        None => false,
     }
 }
 
@@ -315,6 +336,8 @@ mod tests {
             ("--listen x", "nothing to carry"),
             ("--publish a", "no bridge to carry to"),
             ("--publish a --listen x --window 65M", "at most 64M"),
+            ("--publish a --connect h:7447", "tcp/HOST:PORT"),
+            ("--publish a --listen tcp/h", "tcp/HOST:PORT"),
             ("--publish a --listen x --window 1X", "such as 4096"),
             ("--publish a --listen x --drain -1", "takes seconds"),
             (

@@ -180,7 +180,7 @@ impl<'a> Clerk<'a> {
         let (origins, refused) = (&state.origins, &mut self.refused);
         refused.retain(|_, last| last.elapsed() < FORGOTTEN);
         let now = Instant::now();
-        let is_live = |origin: &Origin| !origin.is_silent(now);
+        let is_live = |origin: &Origin| !origin.is_forgotten(now);
         self.channels.retain(|instance, _| {
             origins.get(instance).is_some_and(is_live) || refused.contains_key(instance)
         });
@@ -201,7 +201,7 @@ impl<'a> Clerk<'a> {
             let live = state
                 .origins
                 .iter_mut()
-                .filter(|(_, origin)| !origin.is_silent(now));
+                .filter(|(_, origin)| !origin.is_forgotten(now));
             for (&instance, origin) in live {
                 let mut header = Header::new(what, self.shared.network.instance);
                 (header.number, header.other, header.third) =

@@ -174,10 +174,7 @@ impl Shared {
 
     fn count(&self, state: &State) {
         let now = Instant::now();
-        let peers = state
-            .origins
-            .values()
-            .filter(|origin| !origin.is_silent(now));
+        let peers = state.origins.values().filter(|origin| origin.is_heard(now));
         let lag = state.origins.values().map(Origin::undelivered).sum();
         let counters = &self.counters;
         counters.peers.store(peers.count() as u64, Relaxed);

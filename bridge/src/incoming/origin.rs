@@ -1,6 +1,7 @@
 //! One publishing bridge, and which of its messages have arrived and are delivered.
 
 use crate::{
+    SILENT,
     offer::Offer,
     wire::{HEADER, Header, What},
 };
@@ -12,9 +13,9 @@ use std::{
 
 /// The largest number of bridges that publish the same object.
 pub const MOST: usize = 64;
-/// How long a bridge is silent before it no longer counts. A cut link may be restored after any time, so the bridge is
-/// forgotten only when another one needs its place.
-const SILENT: Duration = Duration::from_secs(60);
+/// How long a bridge must be silent before another one can take its place. A cut link may be restored after any time, so
+/// the bridge is forgotten only then.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The most bytes for which there is room as soon as the first part of a message arrives.
 const AT_ONCE: u64 = 1 << 20;
@@ -122,10 +123,16 @@ impl Origin {
         self.is_ours
     }
 
-    /// Returns whether nothing has arrived for a long time.
+    /// Returns whether something has arrived recently.
     #[must_use]
-    pub fn is_silent(&self, now: Instant) -> bool {
-        now.duration_since(self.seen) >= SILENT
+    pub fn is_heard(&self, now: Instant) -> bool {
+        now.duration_since(self.seen) < SILENT
+    }
+
+    /// Returns whether nothing has arrived for so long that another bridge may take its place.
+    #[must_use]
+    pub fn is_forgotten(&self, now: Instant) -> bool {
+        now.duration_since(self.seen) >= FORGOTTEN
     }
 
     /// Handles a packet of messages, whose lengths the object allows.
@@ -209,7 +216,7 @@ pub fn make_place(origins: &mut HashMap<u64, Origin>, now: Instant) -> bool {
     let longest = origins.iter().min_by_key(|(_, origin)| origin.seen);
     if origins.len() >= MOST
         && let Some((&instance, origin)) = longest
-        && origin.is_silent(now)
+        && origin.is_forgotten(now)
     {
         origins.remove(&instance);
     }
@@ -355,7 +362,7 @@ mod tests {
         let (origin, now) = origin();
         let mut origins = HashMap::new();
         for instance in 0..MOST as u64 {
-            assert!(make_place(&mut origins, now + 2 * SILENT));
+            assert!(make_place(&mut origins, now + 2 * FORGOTTEN));
             let seen = now + Duration::from_secs(instance);
             origins.insert(
                 instance,
@@ -367,9 +374,9 @@ mod tests {
         }
         assert!(!make_place(
             &mut origins,
-            now + SILENT - Duration::from_nanos(1)
+            now + FORGOTTEN - Duration::from_nanos(1)
         ));
-        assert!(make_place(&mut origins, now + SILENT));
+        assert!(make_place(&mut origins, now + FORGOTTEN));
         assert!(!origins.contains_key(&0) && origins.len() == MOST - 1);
     }
 }

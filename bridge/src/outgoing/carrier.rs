@@ -314,7 +314,8 @@ impl Carrier {
                     "dropped a bridge that was silent"
                 );
             }
-            counters.peers.store(peers.len() as u64, Relaxed);
+            let heard = peers.heard(Instant::now());
+            counters.peers.store(heard as u64, Relaxed);
             if peers.is_empty() && !peers.is_for_one() {
                 self.window.forget(u64::MAX); // no bridge subscribes
             }

@@ -164,7 +164,8 @@ impl Shared {
                 ));
             }
         }
-        self.counters.peers.store(peers.len() as u64, Relaxed);
+        let heard = peers.heard(Instant::now());
+        self.counters.peers.store(heard as u64, Relaxed);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The bridges that subscribe to an object, and how much each has delivered.
 
 use crate::{
-    HEARTBEAT,
+    HEARTBEAT, SILENT,
     wire::{Header, JOINS, LACKS},
 };
 use std::{
@@ -11,8 +11,6 @@ use std::{
 
 /// The largest number of bridges that subscribe to the same object.
 const MOST: usize = 64;
-/// How long the only bridge of an object must be silent before another one can take its place.
-const SILENT: Duration = Duration::from_secs(5);
 
 /// The effect of a want.
 #[derive(Debug, PartialEq, Eq)]
@@ -215,10 +213,11 @@ impl Peers {
         self.for_one
     }
 
-    /// Returns the number of bridges.
+    /// Returns the number of bridges that are not silent.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.peers.len()
+    pub fn heard(&self, now: Instant) -> usize {
+        let is_heard = |peer: &&Peer| now.duration_since(peer.seen) < SILENT;
+        self.peers.values().filter(is_heard).count()
     }
 
     /// Returns whether there are no bridges.
@@ -295,7 +294,14 @@ mod tests {
             peers.want(&want(2, 0, 0), "two", 0, now + SILENT),
             Answer::Joined
         );
-        assert_eq!(peers.len(), 1);
+        assert_eq!(peers.peers.len(), 1);
+    }
+
+    #[test]
+    fn a_silent_bridge_is_not_heard() {
+        let (mut peers, now) = peers(true);
+        peers.want(&want(1, 0, 0), "one", 0, now);
+        assert_eq!((peers.heard(now), peers.heard(now + SILENT)), (1, 0));
     }
 
     #[test]
@@ -305,7 +311,7 @@ mod tests {
             peers.want(&want(1, 0, 0), "one", 0, now);
             let expired = peers.expire(now + Duration::from_secs(30));
             assert_eq!(
-                (expired.len(), peers.len()),
+                (expired.len(), peers.peers.len()),
                 if for_one { (0, 1) } else { (1, 0) }
             );
         }
@@ -317,7 +323,7 @@ mod tests {
         peers.want(&want(1, 5, 3), "one", 10, now);
         assert!(peers.goodbye(&want(1, 5, 5), 10));
         assert!(!peers.goodbye(&want(1, 5, 5), 10));
-        assert_eq!((peers.len(), peers.delivered()), (0, Some(5)));
+        assert_eq!((peers.peers.len(), peers.delivered()), (0, Some(5)));
     }
 
     #[test]
@@ -330,7 +336,7 @@ mod tests {
         peers.want(&want(2, 3, 3), "two", 10, now); // it has joined before it knew that
         assert_eq!((peers.only(), peers.delivered()), (2, Some(5)));
         assert!(peers.remove(2, 0) && !peers.remove(2, 0)); // it refuses the object
-        assert_eq!((peers.len(), peers.delivered()), (0, Some(5)));
+        assert_eq!((peers.peers.len(), peers.delivered()), (0, Some(5)));
     }
 
     #[test]
