@@ -194,6 +194,8 @@ fn set_file(
     let opened = session.open_file_of(id, entry, libc::O_RDONLY);
     let (file, facts, _) = opened.map_err(|errno| match errno.0 {
         libc::EACCES => Errno(libc::EPERM),
+        // Another program has removed, replaced or truncated the file.
+        libc::ESTALE => Errno(libc::EIDRM),
         _ => errno,
     })?;
     if (facts.user, facts.group) != (user, group) {
