@@ -90,9 +90,9 @@ unsafe fn unmap(own: &mut Own, place: usize, attachment: &Attachment) {
 
 /// Returns whether the attachment is still mapped: another mapping may have taken its place.
 fn is_still_there(own: &Own, attachment: &Attachment) -> bool {
-    if attachment.number == 0 {
-        // The process shares the lock with its parent, so the lock proves nothing. In another root directory, /proc may
-        // show the file at another path: then the attachment counts as mapped.
+    if attachment.number == 0 || attachment.is_shared {
+        // A parent or a child has the lock, too, so the lock proves nothing. In another root directory, /proc may show
+        // the file at another path: then the attachment counts as mapped.
         return !open::is_current(own) || attachment.is_left() != Some(false);
     }
     let locked = || {
