@@ -60,7 +60,10 @@ impl RawRing {
         }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
         let are_dead = watch.checked.answers(inquiry, || {
-            let living = holders.find(|&(_, holder)| !is_dead(holder));
+            // Searches again, for the same reason.
+            let again = claims.iter().enumerate();
+            let again = again.filter_map(|(place, claim)| Some((place, claim.holder()?)));
+            let living = holders.chain(again).find(|&(_, holder)| !is_dead(holder));
             if let Some((place, _)) = living {
                 watch.seen.set(place);
             }
