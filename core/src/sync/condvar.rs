@@ -99,7 +99,7 @@ impl Condvar {
         let mut sleep = Sleep::until(deadline);
         // There is no holder that can die; only a wake-up can be lost, if the process that should send it is killed.
         sleep.check_often(false);
-        let mut in_time = true;
+        let (mut in_time, mut has_passed_on) = (true, false);
         loop {
             // Acquire: pairs with the release in `notify_one` and `notify_all`.
             let word = self.word.fetch_or(W, Acquire) | W;
@@ -111,6 +111,12 @@ impl Condvar {
             }
             // If W has been cleared since, the kernel returns at once.
             in_time = atomic::sleep_half(&self.word, word, &mut sleep);
+            // The kernel wakes threads with real-time priorities first: this one may have been woken in place of a thread
+            // that has waited since before the notification. Once, so that such threads do not wake each other for ever.
+            if !has_passed_on && !sleep.has_expired() && self.count(Relaxed) == count {
+                has_passed_on = true;
+                atomic::wake_all_half(&self.word);
+            }
         }
     }
 
