@@ -1,9 +1,10 @@
 //! Waiting: a thread spins or yields, and then sleeps in slices.
 //!
-//! Between slices a thread reads its word again and makes a liveness check of a holder. So three things delay it by at
+//! Between slices a thread reads its word again and makes a liveness check of a holder. So four things delay it by at
 //! most one slice: a wake-up that a killed process did not send, one that was missed because the kernel has no barrier
-//! for it, and the death of the holder of a lock or a role. Most waits either end soon or take long, so slices are
-//! short at first and long later.
+//! for it, the death of the holder of a lock or a role, and the release of a role just before the thread falls asleep,
+//! which does not change its word. Most waits either end soon or take long, so slices are short at first and long
+//! later.
 
 use super::interrupt::Interrupt;
 use crate::sys::Instant;
