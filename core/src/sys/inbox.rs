@@ -13,11 +13,11 @@ use super::{
 };
 use core::{
     ffi::c_int,
-    mem::size_of,
+    mem::{ManuallyDrop, size_of},
     num::NonZeroU32,
     ptr,
     sync::atomic::{
-        AtomicI32, AtomicU64,
+        AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
     time::Duration,
@@ -288,43 +288,58 @@ fn address_of(number: NonZeroU32) -> (libc::sockaddr_un, libc::c_long) {
     (address, len as libc::c_long)
 }
 
-/// The socket from which this process sends, −1 before the first time. Children made by `fork` send from it, too.
-static SENDER: AtomicI32 = AtomicI32::new(-1);
+/// The socket from which this process sends, as `known` describes it; all bits are 1 before the first time. Children
+/// made by `fork` send from it, too.
+static SENDER: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Makes the inbox of a number readable, if there is one. Makes one system call, and does not change errno.
+/// The least number of the socket's descriptor, if the process may have so many: programs that close their descriptors
+/// and open others do not reach it.
+const HIGH: c_int = 1000;
+
+/// Makes the inbox of a number readable, if there is one. Makes one system call, except the
+/// first time, and does not change errno.
 #[cold]
 pub fn send(number: NonZeroU32) {
     let errno = Errno::last();
     // Acquire: pairs with the release in `new_sender`.
-    let mut sender = SENDER.load(Acquire);
-    if sender >= 0 {
-        let sent = send_from(sender, number);
-        // A new socket would not help against other errors: the inbox is full and so readable already (EAGAIN), there
-        // is none with this number (ECONNREFUSED), this process may not send, or a hostile process has shut down its
-        // inbox (EPIPE).
-        if let Err(Errno(
-            libc::EBADF
-            | libc::ENOTSOCK
-            | libc::EOPNOTSUPP
-            | libc::EAFNOSUPPORT
-            | libc::EISCONN
-            | libc::EINVAL,
-        )) = sent
-        {
-            // The program has closed the socket, and may have opened something else with its descriptor number. If that
-            // got the datagram, it was empty.
-            sender = -1;
-        }
-    }
-    if sender < 0
-        && let Some(sender) = new_sender()
+    let sender = SENDER.load(Acquire);
+    if !is_sent(sender, number)
+        && let Some(sender) = new_sender(sender)
     {
-        let _ = send_from(sender, number);
+        let _ = send_from(number_of(sender), number);
     }
     errno.set();
 }
 
-fn send_from(sender: i32, number: NonZeroU32) -> Result<libc::c_long, Errno> {
+/// Makes the inbox of a number readable from a socket. Returns false if the socket is no longer open: the program has
+/// closed it, as closefrom(3) does, and may have opened something else with the number of its descriptor. If that got
+/// the datagram, it was empty.
+fn is_sent(sender: u64, number: NonZeroU32) -> bool {
+    match send_from(number_of(sender), number) {
+        // The inbox is full and so readable already, or there is none with this number.
+        Ok(_) | Err(Errno(libc::EAGAIN | libc::ECONNREFUSED)) => true,
+        // For example, EPIPE: a hostile process has shut down its inbox.
+        Err(_) => is_open(sender),
+    }
+}
+
+/// Describes an open socket: its descriptor's number in the upper half, and the lower half of its inode number.
+fn known(socket: &Descriptor) -> Option<u64> {
+    let inode = socket.id().ok()?.inode;
+    Some((socket.0 as u64) << 32 | inode & u64::from(u32::MAX))
+}
+
+/// Returns the descriptor's number.
+fn number_of(sender: u64) -> c_int {
+    (sender >> 32) as c_int
+}
+
+fn is_open(sender: u64) -> bool {
+    let socket = ManuallyDrop::new(Descriptor(number_of(sender).into()));
+    known(&socket) == Some(sender)
+}
+
+fn send_from(sender: c_int, number: NonZeroU32) -> Result<libc::c_long, Errno> {
     let (address, len) = address_of(number);
     // SAFETY: the kernel reads the address, and no byte of the message.
     check(unsafe {
@@ -340,22 +355,24 @@ fn send_from(sender: i32, number: NonZeroU32) -> Result<libc::c_long, Errno> {
     })
 }
 
-/// Creates the socket from which this process sends, and returns its descriptor. If that fails, inboxes become readable
-/// at the end of their intervals.
+/// Creates the socket from which this process sends, in place of one that is no longer open, and describes it. If that
+/// fails, inboxes become readable at the end of their intervals.
 #[cold]
-fn new_sender() -> Option<i32> {
-    let before = SENDER.load(Relaxed);
-    let made = socket().ok()?;
-    let number = made.0 as i32;
+fn new_sender(before: u64) -> Option<u64> {
+    let low = socket().ok()?;
+    // SAFETY: takes numbers.
+    let high = check(unsafe { libc::syscall(libc::SYS_fcntl, low.0, libc::F_DUPFD_CLOEXEC, HIGH) });
+    let made = high.map_or(low, Descriptor);
+    let sender = known(&made)?;
     // Release: another thread that sees the descriptor sees an open socket.
-    match SENDER.compare_exchange(before, number, Release, Acquire) {
+    match SENDER.compare_exchange(before, sender, Release, Acquire) {
         Ok(_) => {
             // It stays open until the process ends.
             core::mem::forget(made);
-            Some(number)
+            Some(sender)
         }
         // Another thread was faster.
-        Err(other) => (other >= 0).then_some(other),
+        Err(other) => Some(other),
     }
 }
 
@@ -406,10 +423,26 @@ mod tests {
         let shut = unsafe { libc::shutdown(inbox.socket.0 as c_int, libc::SHUT_RD) };
         assert_eq!(shut, 0);
         let before = SENDER.load(Acquire);
-        let sent = send_from(before, inbox.number());
+        let sent = send_from(number_of(before), inbox.number());
         assert_eq!(sent, Err(Errno(libc::EPIPE)));
         (0..10).for_each(|_| send(inbox.number()));
         assert_eq!(SENDER.load(Acquire), before);
+    }
+
+    #[test]
+    fn a_socket_that_was_closed_is_replaced_although_its_number_is_in_use() {
+        let inbox = Inbox::new(Duration::from_secs(3600)).unwrap();
+        let own = socket().unwrap();
+        let sender = known(&own).unwrap();
+        assert!(is_sent(sender, inbox.number()));
+        // SAFETY: takes numbers, and closes a socket of this test.
+        unsafe {
+            let other = libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+            assert_eq!(libc::dup2(other, number_of(sender)), number_of(sender));
+            libc::close(other);
+        }
+        assert!(!is_sent(sender, inbox.number()));
+        assert!(!is_sent(u64::MAX, inbox.number()));
     }
 
     #[test]
