@@ -189,6 +189,9 @@ fn set_file(
     (user, group): (u32, u32),
     bits: u32,
 ) -> Result<(), Errno> {
+    if sys::knows_user(user) == Some(false) || sys::knows_group(group) == Some(false) {
+        return Err(Errno(libc::EINVAL));
+    }
     // The file may have any owner: a process of root may have been killed after it changed the owner of the file, and
     // before it changed that of the entry.
     let opened = session.open_file_of(id, entry, libc::O_RDONLY);

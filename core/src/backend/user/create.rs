@@ -13,7 +13,7 @@ use super::{
     open, process,
     session::Session,
     space,
-    table::Table,
+    table::{Part, Table, grow},
 };
 use crate::sys::{self, Capability, Descriptor, Errno, FileId};
 use core::{ffi::c_int, sync::atomic::Ordering::Relaxed};
@@ -108,7 +108,10 @@ impl Request {
         session.unfinished.remove(place);
         // The table may have been replaced or corrupted in between.
         let entry = session.table.entry(index);
-        let entry = entry.filter(|entry| entry.is(CREATING) && entry.id.load(Relaxed) == id);
+        let is_ours = |entry: &&Entry| {
+            session.era == era && entry.is(CREATING) && entry.id.load(Relaxed) == id
+        };
+        let entry = entry.filter(is_ours);
         let entry = entry.ok_or(Errno(libc::EIDRM))?;
         let found = self.found(&session);
         match (made, found) {
@@ -197,6 +200,10 @@ impl Request {
     /// Takes a free id, and fills its entry.
     fn claim(&self, session: &mut Session) -> Result<(u32, &'static Entry), Errno> {
         let table = session.table;
+        if table.record(0).is_none() {
+            // With the first segment, because later ones may fill the file system, and could then not be attached.
+            grow(table, Part::Records, 0, &open::reopen(session)?)?;
+        }
         let place = table.next_id().ok_or(Errno(libc::ENOSPC))?;
         let entry = table.claim(place, || open::reopen(session))?;
         let (user, group) = (sys::effective_user(), sys::effective_group());
