@@ -22,6 +22,7 @@ tasks! {
     what_a_fork_prepares_in_a_hole_of_an_attachment_stays
     a_child_has_what_is_mapped_inside_an_inner_attachment
     what_is_left_of_an_attachment_behind_its_replaced_start_is_detached
+    what_has_replaced_an_attachment_that_a_child_shares_stays
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -293,4 +294,15 @@ fn what_a_child_maps_in_place_of_a_shared_attachment_stays() {
     assert_eq!(status_of(child), 0);
     detach(memory);
     assert_eq!(nattch(id), 0);
+}
+
+fn what_has_replaced_an_attachment_that_a_child_shares_stays() {
+    let memory = attach(private(3 * 4096));
+    // A child shares an attachment in which there is something else.
+    map_over(memory.wrapping_add(4096), 1);
+    let child = fork_and_pause(|| {});
+    map_over(memory, 3);
+    assert_eq!(fails(try_detach(memory)), libc::EINVAL);
+    assert!((0..3).all(|page| is_mapped(memory.wrapping_add(page * 4096))));
+    kill(child);
 }

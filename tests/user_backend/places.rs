@@ -242,14 +242,13 @@ fn a_full_file_system_is_an_error() {
     };
     assert_eq!(full, Errno(libc::ENOSPC));
     assert!(ids.len() >= 20, "{}", ids.len());
-    // After this, there is too little space even for the record of an attachment.
     while get(libc::IPC_PRIVATE, 1, 0o600).is_ok() {}
     for &id in &ids {
-        if let Ok(memory) = try_attach(id, 0) {
-            // SAFETY: the segment is attached, and has that many bytes.
-            unsafe { ptr::write_bytes(memory, 1, 64 << 10) };
-            detach(memory);
-        }
+        // The records of the first attachments got their space with the first segment.
+        let memory = attach(id);
+        // SAFETY: the segment is attached, and has that many bytes.
+        unsafe { ptr::write_bytes(memory, 1, 64 << 10) };
+        detach(memory);
         backend::remove(id).unwrap();
     }
     let id = private(1 << 20);

@@ -5,7 +5,10 @@ use crate::{
     needs,
     support::{fork_child, status_of},
 };
-use shmkey_core::backend::{self, SHM_DEST};
+use shmkey_core::{
+    backend::{self, SHM_DEST},
+    sys::Errno,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::ErrorKind,
@@ -23,6 +26,8 @@ tasks! {
     a_child_keeps_what_it_shares_inside_what_it_has_attached_anew
     an_entry_with_another_owner_than_its_file_is_refused
     what_root_gives_away_is_attached_by_its_new_owner
+    an_owner_that_the_user_namespace_does_not_know_is_refused
+    a_segment_whose_file_was_removed_has_no_owner_to_set
     a_umask_that_excludes_the_owner_has_no_effect
 }
 
@@ -211,22 +216,55 @@ fn an_entry_with_another_owner_than_its_file_is_refused() {
     });
 }
 
+/// Gives a segment to a user and the group with the same number.
+fn give(id: i32, user: u32) -> Result<i32, Errno> {
+    let mut record = stat(id);
+    (record.shm_perm.uid, record.shm_perm.gid) = (user, user);
+    // SAFETY: the command reads such a record.
+    unsafe { backend::control(id, libc::IPC_SET, (&raw mut record).cast()) }
+}
+
 fn what_root_gives_away_is_attached_by_its_new_owner() {
     needs!(ROOT);
     share(0o1777);
     let id = get(7, 100, CREATE | 0o600).unwrap();
-    let mut record = stat(id);
-    (record.shm_perm.uid, record.shm_perm.gid) = (ONE, ONE);
-    let buffer = (&raw mut record).cast();
-    // SAFETY: the command reads such a record.
-    let set = unsafe { backend::control(id, libc::IPC_SET, buffer) };
-    assert_eq!(set, Ok(0));
+    assert_eq!(give(id, ONE), Ok(0));
     for user in [ONE, 0] {
         as_user(user, || {
             assert_eq!(stat(id).shm_perm.uid, ONE);
             detach(attach(id));
         });
     }
+}
+
+fn an_owner_that_the_user_namespace_does_not_know_is_refused() {
+    needs!(ROOT);
+    share(0o1777);
+    let id = get(7, 100, CREATE | 0o600).unwrap();
+    let child = fork_child(|| {
+        // SAFETY: this process has one thread. In the new namespace, it knows no user.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWUSER) }, 0);
+        // SAFETY: takes nothing.
+        let me = unsafe { libc::geteuid() };
+        assert_eq!(fails(give(id, me)), libc::EINVAL);
+        0
+    });
+    assert_eq!(status_of(child), 0);
+    detach(attach(id));
+}
+
+fn a_segment_whose_file_was_removed_has_no_owner_to_set() {
+    needs!(ROOT);
+    share(0o1777);
+    let id = get(7, 100, CREATE | 0o600).unwrap();
+    let keeps_it = attach(id);
+    let mut record = stat(id);
+    fs::remove_file(directory().join(format!("s.{id}"))).unwrap();
+    let buffer = (&raw mut record).cast();
+    // SAFETY: the command reads such a record.
+    let set = unsafe { backend::control(id, libc::IPC_SET, buffer) };
+    assert_eq!(fails(set), libc::EIDRM);
+    detach(keeps_it);
 }
 
 fn a_umask_that_excludes_the_owner_has_no_effect() {
