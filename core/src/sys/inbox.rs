@@ -315,6 +315,9 @@ pub fn send(number: NonZeroU32) {
 /// closed it, as closefrom(3) does, and may have opened something else with the number of its descriptor. If that got
 /// the datagram, it was empty.
 fn is_sent(sender: u64, number: NonZeroU32) -> bool {
+    if sender == u64::MAX {
+        return false; // the first time
+    }
     match send_from(number_of(sender), number) {
         // The inbox is full and so readable already, or there is none with this number.
         Ok(_) | Err(Errno(libc::EAGAIN | libc::ECONNREFUSED)) => true,
