@@ -296,8 +296,8 @@ static SENDER: AtomicU64 = AtomicU64::new(u64::MAX);
 /// and open others do not reach it.
 const HIGH: c_int = 1000;
 
-/// Makes the inbox of a number readable, if there is one. Makes one system call, except the
-/// first time, and does not change errno.
+/// Makes the inbox of a number readable, if there is one. Makes one system call, except the first time, and does
+/// not change errno.
 #[cold]
 pub fn send(number: NonZeroU32) {
     let errno = Errno::last();

@@ -43,16 +43,16 @@ impl RawRing {
     }
 
     fn look_at(&self, claims: &[Claim], had: &AtomicU32, watch: &Watch, inquiry: Inquiry) -> Peers {
-        let holders = claims.iter().enumerate();
-        let mut holders = holders
-            .filter_map(|(place, claim)| Some((place, claim.holder()?)))
-            .peekable();
+        // Searches twice: a search can miss a process that took a place behind it, before another process left a place
+        // that it had not yet reached.
+        let search = || {
+            let places = claims.iter().enumerate();
+            places.filter_map(|(place, claim)| Some((place, claim.holder()?)))
+        };
+        let mut holders = search().chain(search()).peekable();
         if holders.peek().is_none() {
-            // The search may have missed a process that took a place behind it, before another process left a place
-            // that the search had not yet reached.
-            let has_one = claims.iter().any(|claim| claim.holder().is_some());
             // Relaxed: orders nothing.
-            return if has_one || had.load(Relaxed) == 0 {
+            return if had.load(Relaxed) == 0 {
                 Peers::Expected
             } else {
                 Peers::Gone
@@ -60,10 +60,7 @@ impl RawRing {
         }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
         let are_dead = watch.checked.answers(inquiry, || {
-            // Searches again, for the same reason.
-            let again = claims.iter().enumerate();
-            let again = again.filter_map(|(place, claim)| Some((place, claim.holder()?)));
-            let living = holders.chain(again).find(|&(_, holder)| !is_dead(holder));
+            let living = holders.find(|&(_, holder)| !is_dead(holder));
             if let Some((place, _)) = living {
                 watch.seen.set(place);
             }
