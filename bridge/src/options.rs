@@ -227,12 +227,12 @@ impl Options {
                 "--peer-timeout is at least 1 second: live bridges report every 0.25 seconds"
                     .to_owned()
             }
-            _ => match malformed {
-                Some(address) => {
-                    format!("{address:?} is not an address such as tcp/HOST:PORT or tls/HOST:PORT")
-                }
-                None => return Ok(()),
-            },
+            _ => {
+                let Some(address) = malformed else {
+                    return Ok(());
+                };
+                format!("{address:?} is not an address such as tcp/HOST:PORT or tls/HOST:PORT")
+            }
         };
         Err(Failure(why))
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Shared, State,
-    origin::{MOST, Origin},
+    origin::{FORGOTTEN, MOST, Origin},
     sink::Sink,
 };
 use crate::{
@@ -17,12 +17,9 @@ use std::{
     collections::HashMap,
     sync::{MutexGuard, atomic::Ordering::Relaxed},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tracing::warn;
-
-/// How long a publishing bridge is silent before it is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The state of the thread.
 pub struct Clerk<'a> {

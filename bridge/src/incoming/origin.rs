@@ -15,7 +15,7 @@ use std::{
 pub const MOST: usize = 64;
 /// How long a bridge must be silent before another one can take its place. A cut link may be restored after any time, so
 /// the bridge is forgotten only then.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+pub const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The most bytes for which there is room as soon as the first part of a message arrives.
 const AT_ONCE: u64 = 1 << 20;

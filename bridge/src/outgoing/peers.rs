@@ -54,6 +54,12 @@ struct Peer {
     seen: Instant,
 }
 
+impl Peer {
+    fn is_heard(&self, now: Instant) -> bool {
+        now.duration_since(self.seen) < SILENT
+    }
+}
+
 impl Peers {
     /// Returns an empty list. With `for_one`, it has one bridge at a time, which is dropped only for another one;
     /// otherwise, a bridge that is silent for `timeout` is dropped.
@@ -112,7 +118,7 @@ impl Peers {
             return (self.peers.len() >= MOST).then(|| format!("{MOST} bridges subscribe already"));
         }
         let (&instance, peer) = self.peers.iter().next()?;
-        if now.duration_since(peer.seen) < SILENT {
+        if peer.is_heard(now) {
             return Some(format!(
                 "only one bridge at a time may subscribe, and {} does",
                 peer.name
@@ -216,8 +222,8 @@ impl Peers {
     /// Returns the number of bridges that are not silent.
     #[must_use]
     pub fn heard(&self, now: Instant) -> usize {
-        let is_heard = |peer: &&Peer| now.duration_since(peer.seen) < SILENT;
-        self.peers.values().filter(is_heard).count()
+        let heard = self.peers.values().filter(|peer| peer.is_heard(now));
+        heard.count()
     }
 
     /// Returns whether there are no bridges.
