@@ -216,12 +216,16 @@ fn an_entry_with_another_owner_than_its_file_is_refused() {
     });
 }
 
+fn set(id: i32, mut record: libc::shmid_ds) -> Result<i32, Errno> {
+    // SAFETY: the command reads such a record.
+    unsafe { backend::control(id, libc::IPC_SET, (&raw mut record).cast()) }
+}
+
 /// Gives a segment to a user and the group with the same number.
 fn give(id: i32, user: u32) -> Result<i32, Errno> {
     let mut record = stat(id);
     (record.shm_perm.uid, record.shm_perm.gid) = (user, user);
-    // SAFETY: the command reads such a record.
-    unsafe { backend::control(id, libc::IPC_SET, (&raw mut record).cast()) }
+    set(id, record)
 }
 
 fn what_root_gives_away_is_attached_by_its_new_owner() {
@@ -258,12 +262,9 @@ fn a_segment_whose_file_was_removed_has_no_owner_to_set() {
     share(0o1777);
     let id = get(7, 100, CREATE | 0o600).unwrap();
     let keeps_it = attach(id);
-    let mut record = stat(id);
+    let record = stat(id);
     fs::remove_file(directory().join(format!("s.{id}"))).unwrap();
-    let buffer = (&raw mut record).cast();
-    // SAFETY: the command reads such a record.
-    let set = unsafe { backend::control(id, libc::IPC_SET, buffer) };
-    assert_eq!(fails(set), libc::EIDRM);
+    assert_eq!(fails(set(id, record)), libc::EIDRM);
     detach(keeps_it);
 }
 
