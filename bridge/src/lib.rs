@@ -45,8 +45,8 @@ use std::{
 /// How often bridges show each other that they are live.
 const HEARTBEAT: Duration = Duration::from_millis(250);
 
-/// How long a bridge must be silent before it no longer counts as a peer, and before another one can take its place as
-/// the only one of an object.
+/// How long a bridge must be silent before it no longer counts as a peer. If an object allows only one subscribing bridge,
+/// another one can take its place from then on.
 const SILENT: Duration = Duration::from_secs(5);
 
 /// The longest wait of a thread that also has to check for a stop or a heartbeat.

@@ -51,8 +51,8 @@ const _: () = assert!(size_of::<shm_waitable>() == 64);
 /// SHMKEY_NO_WAIT is not a wait, and does not use up a cancellation. A signal handler ends the wait if one of the
 /// handles allows that, as by shm_ring_set_interruptible(), and the handler was installed without SA_RESTART.
 ///
-/// An object whose peers have released their roles or died stays ready: call this function without it from then on, or
-/// let the handle wait for the next peer, as shm_ring_set_keep_waiting() does.
+/// An object whose peers have released their roles or died stays ready. Leave it out of later calls, or make its handle
+/// wait for the next peer, for example with shm_ring_set_keep_waiting().
 ///
 /// A thread's search begins with the object after the one that its last call returned, so an object that is always
 /// ready does not hide the others. A peer that wakes the thread makes one system call. Before Linux 5.16, or where a

@@ -13,8 +13,8 @@ use std::{
 
 /// The largest number of bridges that publish the same object.
 pub const MOST: usize = 64;
-/// How long a bridge must be silent before another one can take its place. A cut link may be restored after any time, so
-/// the bridge is forgotten only then.
+/// How long a publishing bridge must be silent before it can be forgotten. A cut link may be restored after any time, so
+/// the bridge is forgotten only when there are `MOST` bridges and a new one appears.
 pub const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The most bytes for which there is room as soon as the first part of a message arrives.

@@ -292,8 +292,8 @@ fn address_of(number: NonZeroU32) -> (libc::sockaddr_un, libc::c_long) {
 /// made by `fork` send from it, too.
 static SENDER: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// The least number of the socket's descriptor, if the process may have so many: programs that close their descriptors
-/// and open others do not reach it.
+/// The lowest number for the socket's descriptor, if the limit of the process allows it. Programs that close descriptors
+/// and open others seldom reach it.
 const HIGH: c_int = 1000;
 
 /// Makes the inbox of a number readable, if there is one. Makes one system call, except the first time, and does
