@@ -2,7 +2,7 @@
 //! `/proc`, in children made by `fork` where the kernel does not clear pages for them; and what
 //! waiting costs.
 
-use shmkey::{ErrorKind, ErrorKind::*, Latest, Mutex, Ring, RwLock, Semaphore, capi};
+use shmkey::{Broadcast, ErrorKind, ErrorKind::*, Latest, Mutex, Ring, RwLock, Semaphore, capi};
 use std::{
     env,
     ffi::CString,
@@ -17,7 +17,7 @@ use std::{
 mod support;
 
 use support::{
-    AGES, Environment, Helper, NOW, do_task, fails, install_filter, say, status_of,
+    AGES, Environment, Helper, NOW, do_task, fails, fork_child, install_filter, say, status_of,
     status_of_child, wait_for_line, with_locks,
 };
 
@@ -38,6 +38,14 @@ fn mutex(name: &str) -> Mutex<u64> {
 
 fn rwlock(name: &str) -> RwLock<u64> {
     RwLock::open(name, 0).unwrap()
+}
+
+fn ring(name: &str) -> Ring {
+    Ring::open(name, 64).unwrap()
+}
+
+fn broadcast(name: &str) -> Broadcast {
+    Broadcast::open(name, 64).unwrap()
 }
 
 fn many(name: &str) -> Ring {
@@ -64,6 +72,13 @@ fn helper_process() {
         ("use an id again", use_an_id_again),
         ("meet at once", |name| two_firsts_meet(name, Duration::ZERO)),
         ("meet later", |name| two_firsts_meet(name, TICKS)),
+        ("have a sender", |name| stay(ring(name).sender().unwrap())),
+        ("have a receiver", |name| {
+            stay(ring(name).receiver().unwrap())
+        }),
+        ("have a publisher", |name| {
+            stay(broadcast(name).publisher().unwrap())
+        }),
         ("take turns", take_turns),
         ("mutex", wait_for_a_mutex),
         ("semaphore", wait_for_a_semaphore),
@@ -462,6 +477,102 @@ fn deaths_are_noticed_in_another_root_directory() {
     holder.kill();
     next.send_line();
     next.expect("took over");
+}
+
+/// Runs a child that makes a liveness check of the process `of`, and calls `meanwhile` where the child is about to ask
+/// the kernel for that process. Returns the status with which the child ends.
+fn during_a_check(of: u32, act: impl FnOnce() -> i32, meanwhile: impl FnOnce()) -> i32 {
+    let none = ptr::null_mut::<libc::c_void>();
+    let child = fork_child(|| {
+        // SAFETY: the child lets its parent trace it, and stops.
+        unsafe {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, none, 0);
+            libc::raise(libc::SIGSTOP);
+        }
+        act()
+    });
+    // SAFETY: this thread has made the child, and traces it while it is stopped; the kernel writes the description of
+    // the call into `call`, whose size it knows.
+    unsafe {
+        loop {
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            assert!(libc::WIFSTOPPED(status), "no check: status {status:#x}");
+            // Without it, the kernel does not say which call it is.
+            libc::ptrace(
+                libc::PTRACE_SETOPTIONS,
+                child,
+                none,
+                libc::PTRACE_O_TRACESYSGOOD,
+            );
+            let mut call: libc::ptrace_syscall_info = std::mem::zeroed();
+            let size = size_of_val(&call);
+            libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, size, &raw mut call);
+            let is_entry = call.op == libc::PTRACE_SYSCALL_INFO_ENTRY;
+            if is_entry
+                && call.u.entry.nr == libc::SYS_pidfd_open as u64
+                && call.u.entry.args[0] == u64::from(of)
+            {
+                break;
+            }
+            libc::ptrace(libc::PTRACE_SYSCALL, child, none, 0);
+        }
+        meanwhile();
+        libc::ptrace(libc::PTRACE_DETACH, child, none, 0);
+    }
+    status_of(child)
+}
+
+/// Returns the errno of a refusal, or 0.
+fn errno_of<T>(result: Result<T, shmkey::Error>) -> i32 {
+    result.err().map_or(0, |error| error.errno())
+}
+
+/// A process releases its role and ends, both while another one checks whether it lives. It has ended as it should, and
+/// the role is free.
+#[test]
+fn a_process_that_ends_during_a_liveness_check_has_not_died_in_its_role() {
+    type Act = fn(&str) -> i32;
+    let recv: Act = |name| {
+        errno_of(
+            ring(name)
+                .receiver()
+                .unwrap()
+                .recv_timeout(&mut [0; 64], AGES),
+        )
+    };
+    let send: Act = |name| {
+        let mut sender = ring(name).sender().unwrap();
+        sender.try_send(&[0; 64]).unwrap();
+        errno_of(sender.send_timeout(&[0; 64], AGES))
+    };
+    let subscribe: Act = |name| {
+        errno_of(
+            broadcast(name)
+                .subscribe()
+                .unwrap()
+                .recv_timeout(&mut [0; 64], AGES),
+        )
+    };
+    let take_role: Act = |name| errno_of(ring(name).sender());
+    let publish: Act = |name| errno_of(broadcast(name).publisher());
+    for (has, act, expected) in [
+        ("have a sender", recv, libc::EPIPE),
+        ("have a receiver", send, libc::EPIPE),
+        ("have a publisher", subscribe, libc::EPIPE),
+        ("have a sender", take_role, 0),
+        ("have a publisher", publish, 0),
+    ] {
+        let test = Environment::new();
+        let mut has_role = test.helper(has).expecting("stays");
+        let id = has_role.child.id();
+        let end = || {
+            has_role.send_line();
+            assert!(has_role.child.wait().unwrap().success());
+        };
+        let status = during_a_check(id, || act(test.name()), end);
+        assert_eq!(status, expected, "{has}");
+    }
 }
 
 /// How long to wait so that start times differ, which have ticks of 10 ms.

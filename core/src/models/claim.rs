@@ -4,7 +4,10 @@ use crate::sync::Claim;
 use loom::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     thread,
 };
@@ -70,5 +73,43 @@ fn a_live_holder_keeps_its_role() {
         assert!(!role.take(4, |holder| holder == DEAD));
         role.release(8);
         assert_eq!(role.holder(), Some(4));
+    });
+}
+
+/// A holder releases its role and ends while another process makes a liveness check. It has left nothing, and the other
+/// process takes the role.
+#[test]
+fn a_holder_that_ends_after_its_release_has_not_left_the_role() {
+    loom::model(|| {
+        let shared = Arc::new((Claim::new(), AtomicU64::new(0)));
+        let (role, ended) = &*shared;
+        assert!(role.take(8, |_| false));
+        let holder = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let (role, ended) = &*shared;
+                role.release(8);
+                // Release: the kernel's part. What a process wrote is visible to those that see its end.
+                ended.store(1, Release);
+            })
+        };
+        let is_dead = |_| ended.load(Acquire) == 1;
+        if let Some(seen) = role.holder() {
+            assert!(!role.is_left_by(seen, is_dead));
+        }
+        let has_ended = ended.load(Acquire) == 1;
+        assert!(role.take(4, is_dead) || !has_ended);
+        holder.join().unwrap();
+    });
+}
+
+/// The number stays in the role when a holder dies.
+#[test]
+fn a_dead_holder_has_left_its_role() {
+    loom::model(|| {
+        let role = Claim::new();
+        assert!(role.take(DEAD, |_| false));
+        assert!(role.is_left_by(DEAD, |holder| holder == DEAD));
+        assert!(!role.is_left_by(DEAD, |_| false));
     });
 }

@@ -28,7 +28,20 @@ impl Claim {
         // Acquire: pairs with the release in `release`: what the last holder did in its role is visible. Release:
         // pairs with the acquire loads of the holder: a process that sees this number sees what this process wrote
         // before, its namespaces.
-        self.0.compare_exchange(holder, me, AcqRel, Relaxed).is_ok()
+        let follow = |holder| self.0.compare_exchange(holder, me, AcqRel, Relaxed);
+        match follow(holder) {
+            // The holder released it before it ended.
+            Err(0) => follow(0).is_ok(),
+            followed => followed.is_ok(),
+        }
+    }
+
+    /// Returns whether `holder`, which had the role when this process last looked, has died and left it. A process that
+    /// releases its role and ends, both while the liveness check runs, has not.
+    pub fn is_left_by(&self, holder: u64, is_dead: impl Fn(u64) -> bool) -> bool {
+        // Acquire: pairs with the release in `release`. A death is visible after all that the process wrote, so this
+        // load, which follows the liveness check, sees a release.
+        is_dead(holder) && self.0.load(Acquire) == holder
     }
 
     /// Releases the role if this process has it.
@@ -50,5 +63,25 @@ impl Claim {
     pub fn holder(&self) -> Option<u64> {
         // Acquire: as in `take`.
         Some(self.0.load(Acquire)).filter(|&number| number != 0)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_is_released_during_the_liveness_check_is_free() {
+        let role = Claim(AtomicU64::new(8));
+        let ends = |holder| {
+            role.release(holder);
+            true
+        };
+        assert!(!role.is_left_by(8, ends));
+        assert!(role.take(4, |_| false));
+        assert!(!role.is_left_by(4, |_| false));
+        assert!(role.is_left_by(4, |_| true));
+        assert!(role.take(12, ends), "free, and the holder has ended");
+        assert_eq!(role.holder(), Some(12));
     }
 }

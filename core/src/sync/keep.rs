@@ -163,6 +163,14 @@ impl<T> Seats<'_, T> {
         // Acquire: see `Keeper::end`.
         self.seats.get(place).map_or(0, |seat| seat.0.load(Acquire))
     }
+
+    /// Returns whether a liveness check finds that the user of the lock has died in its turn. A keeper whose turn ends
+    /// during the check has not, even if its process ends before the check does: the word stays as it is, so an
+    /// exchange of the word would not notice.
+    fn died_in_turn(&self, owner: u64, is_dead: impl FnOnce(u64) -> bool) -> bool {
+        let user = self.user(owner);
+        user != 0 && is_dead(user) && self.user(owner) == user
+    }
 }
 
 impl<T: Threads> Threads for Seats<'_, T> {
@@ -172,13 +180,11 @@ impl<T: Threads> Threads for Seats<'_, T> {
     }
 
     fn is_dead(&self, owner: u64) -> bool {
-        let user = self.user(owner);
-        user != 0 && self.threads.is_dead(user)
+        self.died_in_turn(owner, |user| self.threads.is_dead(user))
     }
 
     fn seems_dead(&self, owner: u64) -> bool {
-        let user = self.user(owner);
-        user != 0 && self.threads.seems_dead(user)
+        self.died_in_turn(owner, |user| self.threads.seems_dead(user))
     }
 
     fn keeps(&self, owner: u64) -> bool {
@@ -194,4 +200,52 @@ impl<T: Threads> Threads for Seats<'_, T> {
 #[inline(always)]
 pub fn place(owner: u64) -> Option<usize> {
     (owner != 0 && owner & THREAD_ID == 0).then_some((owner >> SEAT_SHIFT & (SEATS - 1)) as usize)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const USER: u64 = 7 << 3;
+    /// A lock that the user of seat 1 keeps.
+    const KEPT: u64 = 1 << COUNT_SHIFT | 1 << SEAT_SHIFT;
+
+    /// A user that is dead, and may have ended its turn just before.
+    struct Ends<'a> {
+        seat: &'a Seat,
+        after_turn: bool,
+    }
+
+    impl Threads for Ends<'_> {
+        fn is_mine(&self, _: u64) -> bool {
+            false
+        }
+
+        fn is_dead(&self, owner: u64) -> bool {
+            if self.after_turn {
+                self.seat.0.store(0, Release);
+            }
+            owner == USER
+        }
+
+        fn seems_dead(&self, owner: u64) -> bool {
+            self.is_dead(owner)
+        }
+    }
+
+    #[test]
+    fn a_user_that_ends_after_its_turn_has_not_died_in_it() {
+        for after_turn in [false, true] {
+            let seats = [Seat::default(), Seat::default()];
+            let seat = &seats[1];
+            for check in [Threads::is_dead, Threads::seems_dead] {
+                seat.0.store(USER, Relaxed);
+                let seats = Seats {
+                    threads: Ends { seat, after_turn },
+                    seats: &seats,
+                };
+                assert_eq!(check(&seats, KEPT), !after_turn);
+            }
+        }
+    }
 }

@@ -169,8 +169,18 @@ impl RawBroadcast {
             // Relaxed: orders nothing.
             None if words.had.load(Relaxed) == 0 => Peer::Expected,
             None => Peer::Gone,
-            Some(holder) if checked.answers(inquiry, || self.is_dead(holder)) => Peer::Died,
-            Some(_) => Peer::Expected,
+            Some(holder) => {
+                let is_left = || {
+                    words
+                        .claim
+                        .is_left_by(holder, |holder| self.is_dead(holder))
+                };
+                if checked.answers(inquiry, is_left) {
+                    Peer::Died
+                } else {
+                    Peer::Expected
+                }
+            }
         }
     }
 
