@@ -479,9 +479,9 @@ fn deaths_are_noticed_in_another_root_directory() {
     next.expect("took over");
 }
 
-/// Runs a child that makes a liveness check of the process `of`, and calls `meanwhile` where the child is about to ask
+/// Runs a child that makes a liveness check of the process `of`, and calls `end_others` where the child is about to ask
 /// the kernel for that process. Returns the status with which the child ends.
-fn during_a_check(of: u32, act: impl FnOnce() -> i32, meanwhile: impl FnOnce()) -> i32 {
+fn during_a_check(of: u32, act: impl FnOnce() -> i32, end_others: impl FnOnce()) -> i32 {
     let none = ptr::null_mut::<libc::c_void>();
     let child = fork_child(|| {
         // SAFETY: the child lets its parent trace it, and stops.
@@ -517,7 +517,7 @@ fn during_a_check(of: u32, act: impl FnOnce() -> i32, meanwhile: impl FnOnce()) 
             }
             libc::ptrace(libc::PTRACE_SYSCALL, child, none, 0);
         }
-        meanwhile();
+        end_others();
         libc::ptrace(libc::PTRACE_DETACH, child, none, 0);
     }
     status_of(child)

@@ -165,8 +165,8 @@ impl<T> Seats<'_, T> {
     }
 
     /// Returns whether a liveness check finds that the user of the lock has died in its turn. A keeper whose turn ends
-    /// during the check has not, even if its process ends before the check does: the word stays as it is, so an
-    /// exchange of the word would not notice.
+    /// during the check has not, even if its process ends before the check does. The lock's word does not show that:
+    /// it stays the same.
     fn died_in_turn(&self, owner: u64, is_dead: impl FnOnce(u64) -> bool) -> bool {
         let user = self.user(owner);
         user != 0 && is_dead(user) && self.user(owner) == user
