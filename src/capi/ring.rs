@@ -12,7 +12,7 @@ use crate::{
     error::{Action, What},
     kind::{DROP_OLDEST, Kind, MANY_SENDERS},
     object::ring::{Piece, RawRing, ReceiveEnd, SendEnd},
-    sync,
+    sync::{self, ring::Received},
 };
 use core::{
     cell::UnsafeCell,
@@ -270,59 +270,50 @@ unsafe fn receiving_anew<'a>(
     Ok((raw, receiving))
 }
 
-/// Sends a message in the most frequent case alone: all arguments are valid, the handle is the sender, and there is
-/// room. Returns whether it was sent. Does not change errno, because none of the functions that it calls does.
+/// Returns the ring, its sending end and the message, if all arguments are valid and the handle is the sender.
 ///
 /// # Safety
 /// As for `sending` and for `message`.
 #[inline(always)]
-unsafe fn send_at_once(
+unsafe fn to_send<'a>(
     ring: *mut shm_ring,
     bytes: *const c_void,
     size: usize,
     timeout: i64,
-) -> bool {
+) -> Option<(&'a RawRing, &'a mut SendEnd, sync::Source<'a>)> {
     // SAFETY: the caller's promise.
-    let Some(ring) = (unsafe { ring.as_ref() }) else {
-        return false;
-    };
+    let ring = unsafe { ring.as_ref() }?;
     // SAFETY: the caller's promise: this is only for the thread that sends.
-    let Some(end) = (unsafe { &mut (*ring.sending.get()).end }) else {
-        return false;
-    };
+    let end = unsafe { &mut (*ring.sending.get()).end }.as_mut()?;
     if bytes.is_null() || timeout < SHMKEY_FOREVER {
-        return false;
+        return None;
     }
     // SAFETY: the caller's promise. A message that is too long is longer than any capacity, and not sent.
-    ring.raw
-        .send_at_once(end, unsafe { sync::Source::new(bytes.cast(), size) })
+    let bytes = unsafe { sync::Source::new(bytes.cast(), size) };
+    Some((&ring.raw, end, bytes))
 }
 
-/// Receives a message in the most frequent case alone: all arguments are valid, the handle is the receiver, and there
-/// is a message. Returns its length. Does not change errno, because none of the functions that it calls does.
+/// Returns the ring, its receiving side and the buffer, if all arguments are valid.
 ///
 /// # Safety
 /// As for `receiving` and for `buffer`.
 #[inline(always)]
-unsafe fn receive_at_once(
+unsafe fn to_receive<'a>(
     ring: *mut shm_ring,
     bytes: *mut c_void,
     size: usize,
     timeout: i64,
-) -> Option<usize> {
+) -> Option<(&'a RawRing, &'a mut Receiving, sync::Buffer<'a>)> {
     // SAFETY: the caller's promise.
     let ring = unsafe { ring.as_ref() }?;
     // SAFETY: the caller's promise: this is only for the thread that receives.
     let receiving = unsafe { &mut *ring.receiving.get() };
-    let end = receiving.end.as_mut()?;
     if bytes.is_null() || size > isize::MAX as usize || timeout < SHMKEY_FOREVER {
         return None;
     }
     // SAFETY: the caller's promise.
     let buffer = unsafe { sync::Buffer::new(bytes.cast(), size) };
-    let len = ring.raw.receive_at_once(end, buffer)?;
-    receiving.peeked = None;
-    Some(len)
+    Some((&ring.raw, receiving, buffer))
 }
 
 impl Sending {
@@ -461,7 +452,32 @@ pub unsafe extern "C" fn shm_ring_send(
     timeout: i64,
 ) -> c_int {
     // SAFETY: the caller hands over an open ring and that many bytes, and sends by one thread at a time.
-    if unsafe { send_at_once(ring, message, size, timeout) } {
+    unsafe {
+        // Does not change errno, because none of the functions that it calls does.
+        if let Some((raw, end, bytes)) = to_send(ring, message, size, timeout)
+            && raw.send_at_once(end, bytes)
+        {
+            return 0;
+        }
+        send_otherwise(ring, message, size, timeout)
+    }
+}
+
+/// Sends a message that was not sent at once.
+///
+/// # Safety
+/// As for `shm_ring_send`.
+#[inline(never)]
+unsafe fn send_otherwise(
+    ring: *mut shm_ring,
+    message: *const c_void,
+    size: usize,
+    timeout: i64,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    if let Some((raw, end, bytes)) = unsafe { to_send(ring, message, size, timeout) }
+        && raw.send_short(end, bytes)
+    {
         return 0;
     }
     or_minus_one(keeping_errno(|| {
@@ -479,7 +495,7 @@ pub unsafe extern "C" fn shm_ring_send(
         }?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
-        raw.send(end, message, &deadline).map(|()| 0)
+        raw.send_otherwise(end, message, &deadline).map(|()| 0)
     }))
 }
 
@@ -647,9 +663,60 @@ pub unsafe extern "C" fn shm_ring_recv(
     timeout: i64,
 ) -> isize {
     // SAFETY: the caller hands over an open ring and that many bytes, and receives by one thread at a time.
-    if let Some(len) = unsafe { receive_at_once(ring, buffer, size, timeout) } {
+    unsafe {
+        // Does not change errno, because none of the functions that it calls does.
+        let received = match to_receive(ring, buffer, size, timeout) {
+            Some((raw, receiving, buffer)) => match &mut receiving.end {
+                Some(end) => raw.receive_at_once(end, buffer),
+                None => Received::Other,
+            },
+            None => Received::Other,
+        };
+        match received {
+            Received::Message(len) => {
+                (*(*ring).receiving.get()).peeked = None;
+                len as isize
+            }
+            Received::Nothing => receive_soon(ring, buffer, size, timeout),
+            Received::Other => receive_other(ring, buffer, size, timeout),
+        }
+    }
+}
+
+/// Receives a message in another than the most frequent case.
+///
+/// # Safety
+/// As for `shm_ring_recv`.
+#[inline(never)]
+unsafe fn receive_other(
+    ring: *mut shm_ring,
+    buffer: *mut c_void,
+    size: usize,
+    timeout: i64,
+) -> isize {
+    // SAFETY: the caller's promise.
+    if let Some((raw, receiving, buffer)) = unsafe { to_receive(ring, buffer, size, timeout) }
+        && let Some(end) = &mut receiving.end
+        && let Some(len) = raw.receive_short(end, buffer)
+    {
+        receiving.peeked = None;
         return len as isize;
     }
+    // SAFETY: the caller's promise.
+    unsafe { receive_soon(ring, buffer, size, timeout) }
+}
+
+/// Receives a message that was not there a moment ago.
+///
+/// # Safety
+/// As for `shm_ring_recv`.
+#[inline(never)]
+unsafe fn receive_soon(
+    ring: *mut shm_ring,
+    buffer: *mut c_void,
+    size: usize,
+    timeout: i64,
+) -> isize {
     or_minus_one(keeping_errno(|| {
         // SAFETY: the caller hands over an open ring, and receives by one thread at a time.
         let (raw, receiving) = unsafe { receiving_anew("shm_ring_recv", ring) }?;
@@ -657,7 +724,7 @@ pub unsafe extern "C" fn shm_ring_recv(
         let buffer = unsafe { self::buffer(raw.object(), Action::Receive, buffer, size) }?;
         let deadline = deadline(raw.object(), Action::Receive, timeout)?;
         let end = receiving.end(raw)?;
-        let len = raw.receive(end, buffer, &deadline)?;
+        let len = raw.receive_soon(end, buffer, &deadline)?;
         Ok(len as isize)
     }))
 }

@@ -48,6 +48,7 @@ use crate::{
 };
 use core::{cell::Cell, ffi::c_int};
 use process::Process;
+pub(crate) use process::Proof;
 
 /// A thread or a process, as its number in shared memory. Any bits may have been written there: a
 /// number that no thread or process has is that of a dead holder.
@@ -170,6 +171,11 @@ impl Holder {
     #[inline(always)]
     pub fn is_this_process(self) -> bool {
         self.0 != 0 && Process::is_certainly(self.0) || self.is_mine()
+    }
+
+    /// Returns the proof that this is the calling process.
+    pub fn proof(self) -> Proof {
+        Process::proof(self.0)
     }
 
     /// Returns its number, which is never 0, and in which [`FREE_BITS`] are 0.

@@ -31,6 +31,21 @@ pub(super) struct Process {
     of: AtomicI32,
 }
 
+/// The proof that a number is one of those of this process, until the kernel clears it in a child.
+pub(crate) struct Proof {
+    number: u64,
+    of: &'static AtomicU64,
+}
+
+impl Proof {
+    /// Returns whether it is known at once that the calling process has the number. May return false for it, too.
+    #[inline(always)]
+    pub fn holds(&self) -> bool {
+        // Relaxed: the number says nothing of other memory.
+        self.of.load(Relaxed) == self.number
+    }
+}
+
 static PAGE: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
 /// The same page if the kernel clears it in a child; else `NONE`.
@@ -64,6 +79,24 @@ impl Process {
         let process = unsafe { &*page };
         // Relaxed, both: the numbers say nothing of other memory.
         process.plain.load(Relaxed) == number || process.token.load(Relaxed) == number
+    }
+
+    /// Returns the proof that a number, which is not 0, is one of those of this process.
+    pub fn proof(number: u64) -> Proof {
+        // Acquire: as in `current`.
+        let page = WIPED.load(Acquire);
+        // SAFETY: as in `is_certainly`.
+        let process = unsafe { &*page };
+        // Relaxed: as in `is_certainly`.
+        let is_plain = process.plain.load(Relaxed) == number;
+        Proof {
+            number,
+            of: if is_plain {
+                &process.plain
+            } else {
+                &process.token
+            },
+        }
     }
 
     /// Returns the calling process.

@@ -2,13 +2,16 @@
 
 use crate::{
     Error, ErrorKind,
-    holder::{Holder, Life},
+    holder::{Holder, Life, Proof},
     object::Object,
     sync::Claim,
 };
 
 /// The proof that this process has a role.
-pub(crate) struct Role(Holder);
+pub(crate) struct Role {
+    holder: Holder,
+    proof: Proof,
+}
 
 impl Role {
     /// Takes a role that is free, or whose holder has died.
@@ -17,7 +20,10 @@ impl Role {
         let me = object.this_process();
         let is_dead = |holder| object.life(Holder::from_bits(holder)) == Life::Dead;
         if claim.take(me.bits(), is_dead) {
-            Ok(Role(me))
+            Ok(Role {
+                holder: me,
+                proof: me.proof(),
+            })
         } else {
             Err(object.error(ErrorKind::Busy))
         }
@@ -27,20 +33,26 @@ impl Role {
     /// fork.
     #[inline(always)]
     pub fn is_ours(&self) -> bool {
-        self.0.is_this_process()
+        self.holder.is_this_process()
+    }
+
+    /// Returns whether it is known at once that this process has taken the role. May return false for that process, too.
+    #[inline(always)]
+    pub fn is_certainly_ours(&self) -> bool {
+        self.proof.holds()
     }
 
     /// Returns whether this process still has the role: no other process has taken it
     /// over.
     #[inline(always)]
     pub fn is_held(&self, claim: &Claim) -> bool {
-        self.is_ours() && claim.is_of(self.0.bits())
+        self.is_ours() && claim.is_of(self.holder.bits())
     }
 
     /// Releases it.
     pub fn release(&self, claim: &Claim) {
         if self.is_ours() {
-            claim.release(self.0.bits());
+            claim.release(self.holder.bits());
         }
     }
 }

@@ -76,7 +76,7 @@ const LAST: &[u8] = &[0; 13_880];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 72] = [
+pub const VICTIMS: [(&str, Victim); 74] = [
     (
         "lock, set, unlock",
         Victim {
@@ -334,6 +334,14 @@ pub const VICTIMS: [(&str, Victim); 72] = [
         },
     ),
     (
+        "send another of the same length",
+        Victim {
+            prepare: claim_sender_and_send,
+            act: send,
+            check: check_another_sent,
+        },
+    ),
+    (
         "send a batch",
         Victim {
             prepare: claim_sender,
@@ -451,6 +459,14 @@ pub const VICTIMS: [(&str, Victim); 72] = [
             prepare: claim_receiver,
             act: receive,
             check: check_received,
+        },
+    ),
+    (
+        "receive another of the same length",
+        Victim {
+            prepare: receive_one_of_two,
+            act: receive,
+            check: check_another_received,
         },
     ),
     (
@@ -1509,6 +1525,14 @@ fn claim_receiver_of_more(objects: &Objects) {
     claim_receiver(objects);
 }
 
+/// There is one more message as long as the last one.
+fn receive_one_of_two(objects: &Objects) {
+    claim_sender_and_send(objects);
+    send(objects);
+    receive_all(objects);
+    receive(objects);
+}
+
 fn receive_batch(objects: &Objects) {
     with_receiver(objects, |receiver| {
         drop(receiver.try_recv_batch(&mut [0; 300], &mut [0; 5]));
@@ -1571,6 +1595,11 @@ fn check_batch(objects: &Objects, done: bool) -> Result<(), String> {
     either(&objects.ring, done, &[FIRST, SECOND], &after)
 }
 
+fn check_another_sent(objects: &Objects, done: bool) -> Result<(), String> {
+    let after = [FIRST, SECOND, SENT, SENT];
+    either(&objects.ring, done, &after[..3], &after)
+}
+
 fn check_batch_behind_more(objects: &Objects, done: bool) -> Result<(), String> {
     let after = [FIRST, SECOND, SENT, SENT, FIRST, SENT];
     either(&objects.ring, done, &after[..3], &after)
@@ -1613,6 +1642,10 @@ fn check_dropped(objects: &Objects, done: bool) -> Result<(), String> {
 
 fn check_received(objects: &Objects, done: bool) -> Result<(), String> {
     either(&objects.ring, done, &[FIRST, SECOND], &[SECOND])
+}
+
+fn check_another_received(objects: &Objects, done: bool) -> Result<(), String> {
+    either(&objects.ring, done, &[SENT], &[])
 }
 
 /// The first message is released alone, and the others together.

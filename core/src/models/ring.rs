@@ -1,6 +1,6 @@
 use crate::sync::{
     Area, AtomicU64, Deadline, Inquiry,
-    ring::{Consumer, Peers, Producer, RingError, RingWords, View, room_for},
+    ring::{Consumer, Peers, Producer, Received, RingError, RingWords, View, room_for},
 };
 use loom::{sync::Arc, thread};
 
@@ -94,12 +94,15 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let mut head = Consumer::find(view);
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
-        let len = head
-            .receive_short(view, (&mut buffer).into())
-            .unwrap_or_else(|| {
-                head.receive(view, (&mut buffer).into(), Deadline::Never, expected)
-                    .unwrap()
-            });
+        let len = match head.receive_usual(view, (&mut buffer).into()) {
+            Received::Message(len) => len,
+            _ => head
+                .receive_short(view, (&mut buffer).into())
+                .unwrap_or_else(|| {
+                    head.receive(view, (&mut buffer).into(), Deadline::Never, expected)
+                        .unwrap()
+                }),
+        };
         assert_eq!(&buffer[..len], message(number, words));
     }
     sender.join().unwrap();

@@ -266,13 +266,22 @@ impl<'a> Area<'a> {
         if offset.saturating_add(len) > self.len - 8 {
             return None;
         }
-        // SAFETY: the offset is less than the length, so the address is inside the area.
-        let start = unsafe { self.base.add(offset) };
-        Some(Stretch {
-            start,
+        // SAFETY: the area has these bytes, and the offset is a multiple of 8.
+        Some(unsafe { self.stretch_unchecked(offset, len) })
+    }
+
+    /// Returns the same without a check.
+    ///
+    /// # Safety
+    /// The offset is a multiple of 8, and the area has at least 8 + `len` bytes from there on.
+    #[inline(always)]
+    pub unsafe fn stretch_unchecked(self, offset: usize, len: usize) -> Stretch<'a> {
+        Stretch {
+            // SAFETY: by the caller's promise, the address is inside the area.
+            start: unsafe { self.base.add(offset) },
             len,
             memory: PhantomData,
-        })
+        }
     }
 }
 
@@ -396,11 +405,18 @@ impl<'a> Stretch<'a> {
 impl<'a> Area<'a> {
     pub fn stretch(self, offset: usize, len: usize) -> Option<Stretch<'a>> {
         let fits = offset < self.len() && len <= self.len() - offset - 8;
-        fits.then_some(Stretch {
+        // SAFETY: loom's words are a slice, whose indexes are checked.
+        fits.then(|| unsafe { self.stretch_unchecked(offset, len) })
+    }
+
+    /// # Safety
+    /// As in other builds.
+    pub unsafe fn stretch_unchecked(self, offset: usize, len: usize) -> Stretch<'a> {
+        Stretch {
             area: self,
             offset,
             len,
-        })
+        }
     }
 }
 

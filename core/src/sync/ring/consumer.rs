@@ -73,11 +73,12 @@ struct Known {
 }
 
 impl Known {
-    /// The word 0, which no frame has, and lengths that no area has.
+    /// The word 0, which no frame has, and lengths that no area has; half of the largest, so that a sum with an offset
+    /// does not overflow.
     const NONE: Known = Known {
         word: 0,
-        len: usize::MAX,
-        size: usize::MAX,
+        len: usize::MAX / 2,
+        size: usize::MAX / 2,
     };
 }
 
@@ -92,6 +93,16 @@ pub struct Span {
     size: usize,
     /// Whether its sender is still writing it.
     begun: bool,
+}
+
+/// What [`Consumer::receive_usual`] has done.
+pub enum Received {
+    /// Received a message of this length.
+    Message(usize),
+    /// Found no message.
+    Nothing,
+    /// Received nothing, and there may be another message.
+    Other,
 }
 
 /// How much of a begun message is written.
@@ -159,9 +170,38 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer: the most frequent case
-    /// alone. Returns its length.
+    /// Receives a message that is as long as the last one and does not wrap: the most frequent case alone.
     #[inline(always)]
+    pub fn receive_usual(&mut self, view: View, buffer: Buffer) -> Received {
+        let Known { word, len, size } = self.known;
+        // It does not overflow: see `NONE`.
+        if view.drops || self.offset.wrapping_add(size) > view.room() {
+            return Received::Other;
+        }
+        // SAFETY: the offset is a multiple of a line's size. The frame, which has `len` bytes behind its word, ends inside
+        // the area.
+        let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
+        // Acquire: makes the frame's bytes visible.
+        let found = frame.word().load(Acquire);
+        if found != word {
+            // Two results, because the caller does not look again at once for a message that is not there: each look
+            // takes the line away from the sender.
+            return if found == 0 {
+                Received::Nothing
+            } else {
+                Received::Other
+            };
+        }
+        let Some(buffer) = buffer.part(0, len) else {
+            return Received::Other;
+        };
+        frame.read(buffer);
+        self.release_next(view, size);
+        Received::Message(len)
+    }
+
+    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer. Returns its length.
+    #[inline]
     pub fn receive_short(&mut self, view: View, buffer: Buffer) -> Option<usize> {
         if view.drops {
             return None;

@@ -49,9 +49,9 @@ pub struct Producer {
     slot_end: u64,
     /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
-    /// The position in front of which a short message needs no other check: up to there, the ring does not end, there
-    /// is room, `reserved` covers it, and no look at the clock is due.
-    horizon: u64,
+    /// The offset in front of which a short message needs no other check: up to there, the ring does not end, there is
+    /// room, `reserved` covers it, and no look at the clock is due. 0 to look for it again.
+    horizon: usize,
     usual: Usual,
     pace: Pace,
 }
@@ -163,8 +163,12 @@ impl Producer {
         let pos = view.words.sender.tail.load(Relaxed) & (u64::MAX >> 1);
         let is_last = pos == self.pos;
         if !is_last {
-            self.pos = pos;
-            self.offset = view.offset(pos);
+            let offset = view.offset(pos);
+            let round = |pos: u64, offset: usize| pos.wrapping_sub(offset as u64);
+            if round(pos, offset) != round(self.pos, self.offset) {
+                self.horizon = 0;
+            }
+            (self.pos, self.offset) = (pos, offset);
         }
         self.reserved = view.words.sender.reserved.load(Relaxed);
         self.load_uncleared(view);
@@ -175,21 +179,28 @@ impl Producer {
         is_last
     }
 
-    /// Sends a message if it is short, does not wrap, and is known to have room: the most frequent case alone. Returns
+    /// Sends a message if it is short, does not wrap, and is known to have room. Returns whether it was sent.
+    #[inline]
+    pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
+        self.send_usual(view, bytes)
+            || self.pending.is_none()
+                && self.prepare(view, bytes.len())
+                && self.send_usual(view, bytes)
+    }
+
+    /// Sends a message that is as long as the last one, in front of the horizon: the most frequent case alone. Returns
     /// whether it was sent.
     #[inline(always)]
-    pub fn send_short(&mut self, view: View, bytes: Source) -> bool {
-        if !self.is_prepared(self.pos, bytes.len())
-            && (self.pending.is_some() || !self.prepare(view, bytes.len()))
-        {
+    pub fn send_usual(&mut self, view: View, bytes: Source) -> bool {
+        let len = bytes.len();
+        if !self.is_prepared(self.offset, len) || self.horizon > view.room() {
             return false;
         }
         let Usual { size, word, .. } = self.usual;
-        let Some(frame) = view.area.stretch(self.offset, bytes.len()) else {
-            return false;
-        };
+        // SAFETY: the offset is a multiple of a line's size. The frame, which has `len` bytes behind its word, ends in front
+        // of the horizon, which is not beyond the area.
+        let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
         write_first_line_last(frame, bytes);
-        self.expect_large(view, self.pos, size);
         self.pos += size as u64;
         self.offset += size;
         self.store_end(view);
@@ -219,7 +230,7 @@ impl Producer {
             let Some(Ok(bytes)) = next else {
                 break next;
             };
-            if !self.is_prepared(pos, bytes.len()) {
+            if !self.is_prepared(offset, bytes.len()) {
                 (self.pos, self.offset) = (pos, offset);
                 if !self.prepare(view, bytes.len()) {
                     break next;
@@ -235,7 +246,6 @@ impl Producer {
                 // Relaxed: no receiver reads it before the first frame is committed, which releases it.
                 Some(_) => frame.word().store(word, Relaxed),
             }
-            self.expect_large(view, pos, size);
             pos += size as u64;
             offset += size;
             added += 1;
@@ -245,11 +255,11 @@ impl Producer {
     }
 
     /// Returns whether a message of this length is as long as the last one, and ends in front of the horizon if it
-    /// begins at `pos`.
+    /// begins at this offset.
     #[inline(always)]
-    fn is_prepared(&self, pos: u64, len: usize) -> bool {
-        // Half the range is never used, so this does not overflow.
-        len == self.usual.len && pos.wrapping_add(self.usual.size as u64) < self.horizon
+    fn is_prepared(&self, offset: usize, len: usize) -> bool {
+        // It does not overflow: neither is larger than the ring.
+        len == self.usual.len && offset.wrapping_add(self.usual.size) < self.horizon
     }
 
     /// Makes this length the usual one, and finds the next horizon. Returns false if a message of this length is not
@@ -274,7 +284,15 @@ impl Producer {
         self.extend_reserved(view, size);
         let reserved = if view.drops { u64::MAX } else { self.reserved };
         let known = self.limit.min(reserved).saturating_add(1);
-        self.horizon = known.min(end_of_ring).min(self.pace.due);
+        let mut horizon = known.min(end_of_ring).min(self.pace.due);
+        if size >= LARGE {
+            self.expect_large(view, self.pos, size);
+            horizon = 0; // to come here for each of them
+        }
+        // This message at least: the last look at the clock was made for it.
+        horizon = horizon.max(end + 1);
+        // At most the room, because of `end_of_ring`.
+        self.horizon = self.offset + (horizon - self.pos) as usize;
         true
     }
 
@@ -396,8 +414,7 @@ impl Producer {
     ) -> Result<usize, RingError> {
         let to_end = view.room() - self.offset;
         let wraps = len <= view.capacity && view.area.wraps(self.offset + WORD, len);
-        // It is 0 if a hostile process has moved `tail` back, so that a short message ended where the ring ends.
-        if wraps && to_end != 0 && to_end <= largest_gap(view.capacity) {
+        if wraps && to_end <= largest_gap(view.capacity) {
             if self.dirty {
                 self.expect_uncommitted(view);
             }
@@ -495,6 +512,7 @@ impl Producer {
         self.offset += size;
         if self.offset >= view.room() {
             self.offset -= view.room();
+            self.horizon = 0;
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     object::{interrupt, readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline, Inquiry, Interrupt,
-        ring::{self, Consumer, Peers, RingError},
+        ring::{self, Consumer, Peers, Received, RingError},
     },
     sys,
 };
@@ -103,21 +103,60 @@ impl RawRing {
         buffer: Buffer,
         deadline: &Deadline,
     ) -> Result<usize, Error> {
-        let mut may_wait = !matches!(deadline, Deadline::Now);
-        loop {
-            if let Some(len) = self.receive_at_once(end, buffer) {
-                return Ok(len);
-            }
-            if !may_wait || !end.head.arrives_soon(self.view()) {
-                return self.receive_otherwise(end, buffer, deadline);
-            }
-            may_wait = false;
+        match self.receive_at_once(end, buffer) {
+            Received::Message(len) => Ok(len),
+            Received::Nothing => self.receive_soon(end, buffer, deadline),
+            Received::Other => self.receive_other(end, buffer, deadline),
         }
     }
 
-    /// Receives a message if it is there, is short, does not wrap, and fits: the most frequent case alone.
+    /// Receives a message in the most frequent case alone: see [`Consumer::receive_usual`].
     #[inline(always)]
-    pub fn receive_at_once(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Option<usize> {
+    pub fn receive_at_once(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Received {
+        if end.role.is_certainly_ours() {
+            end.head.receive_usual(self.view(), buffer)
+        } else {
+            Received::Other
+        }
+    }
+
+    /// Receives a message that is not the usual one, or that is not there yet.
+    #[inline(never)]
+    fn receive_other(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: Buffer,
+        deadline: &Deadline,
+    ) -> Result<usize, Error> {
+        match self.receive_short(end, buffer) {
+            Some(len) => Ok(len),
+            None => self.receive_soon(end, buffer, deadline),
+        }
+    }
+
+    /// Receives a message that was not there a moment ago.
+    #[inline(always)]
+    pub fn receive_soon(
+        &self,
+        end: &mut ReceiveEnd,
+        buffer: Buffer,
+        deadline: &Deadline,
+    ) -> Result<usize, Error> {
+        let may_wait = !matches!(deadline, Deadline::Now) && end.role.is_ours();
+        if may_wait && end.head.arrives_soon(self.view()) {
+            if let Received::Message(len) = end.head.receive_usual(self.view(), buffer) {
+                return Ok(len);
+            }
+            if let Some(len) = self.receive_short(end, buffer) {
+                return Ok(len);
+            }
+        }
+        self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Receives a message if it is there, is short, does not wrap, and fits into the buffer. Returns its length.
+    #[inline(never)]
+    pub fn receive_short(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Option<usize> {
         if end.role.is_ours() {
             end.head.receive_short(self.view(), buffer)
         } else {

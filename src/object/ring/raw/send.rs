@@ -254,23 +254,45 @@ impl RawRing {
         if self.send_at_once(end, bytes) {
             return Ok(());
         }
-        if self.has_many_senders() {
-            return self.send_in_turn(end, bytes, deadline);
-        }
         self.send_otherwise(end, bytes, deadline)
     }
 
-    /// Sends a message to a ring for one sender if it is short, does not wrap, and is known to have room: the most
-    /// frequent case alone. Returns whether it was sent.
+    /// Sends a message to a ring for one sender in the most frequent case alone: see [`Producer::send_usual`]. Returns
+    /// whether it was sent.
     #[inline(always)]
     pub fn send_at_once(&self, end: &mut SendEnd, bytes: Source) -> bool {
+        !self.has_many_senders()
+            && end.role.is_certainly_ours()
+            && end.reserved.is_none()
+            && end.tail.send_usual(self.view(), bytes)
+    }
+
+    /// Sends a message to a ring for one sender if it is short, does not wrap, and is known to have room. Returns
+    /// whether it was sent.
+    #[inline]
+    pub fn send_short(&self, end: &mut SendEnd, bytes: Source) -> bool {
         !self.has_many_senders()
             && end.role.is_ours()
             && end.reserved.is_none()
             && end.tail.send_short(self.view(), bytes)
     }
 
+    /// Sends a message that was not sent at once.
     #[inline(never)]
+    pub fn send_otherwise(
+        &self,
+        end: &mut SendEnd,
+        bytes: Source,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        if self.has_many_senders() {
+            self.send_in_turn(end, bytes, deadline)
+        } else {
+            self.send_alone(end, bytes, deadline)
+        }
+    }
+
+    #[inline(always)]
     fn send_in_turn(
         &self,
         end: &mut SendEnd,
@@ -278,21 +300,24 @@ impl RawRing {
         deadline: &Deadline,
     ) -> Result<(), Error> {
         self.begin(end, deadline, Action::Send)?;
-        if !end.tail.send_short(self.view(), bytes) {
+        let tail = &mut end.tail;
+        if !tail.send_usual(self.view(), bytes) && !tail.send_short(self.view(), bytes) {
             return self.send_begun(end, bytes, deadline);
         }
         self.unlock(end);
         Ok(())
     }
 
-    #[cold]
     #[inline(never)]
-    fn send_otherwise(
+    fn send_alone(
         &self,
         end: &mut SendEnd,
         bytes: Source,
         deadline: &Deadline,
     ) -> Result<(), Error> {
+        if self.send_short(end, bytes) {
+            return Ok(());
+        }
         self.begin(end, deadline, Action::Send)?;
         self.send_begun(end, bytes, deadline)
     }
