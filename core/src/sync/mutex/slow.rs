@@ -42,7 +42,7 @@ impl Mutex {
         let mut part = watch::Part::default();
         let acquired = self.lock_asleep(me, threads, deadline, &mut part);
         if self.watch.leave(&mut part) {
-            self.wake_a_watcher();
+            self.wake_a_watcher(threads);
         }
         acquired
     }
@@ -156,12 +156,20 @@ impl Mutex {
 
     /// Wakes one sleeper while the lock is held, as an unlock does: clears W, so that a thread that is about
     /// to sleep sees that the word has changed.
+    ///
+    /// W stays if a user keeps the lock. Without W, that user could begin another turn; a third thread could set W again;
+    /// and a thread that had found the seat clear before, and saw the same word again, would take the lock from that
+    /// user. A thread that is about to sleep then becomes a watcher one long slice later.
     #[cold]
-    fn wake_a_watcher(&self) {
+    pub(super) fn wake_a_watcher(&self, threads: &impl Threads) {
         // Relaxed: the acquire in `Watch::change` has made W visible. If there is no owner, no thread
         // sleeps for long, and none need be woken.
         let mut word = self.word.load(Relaxed);
         while owner(word) != 0 && word & W != 0 {
+            if threads.keeps(owner(word)) {
+                atomic::wake_one(&self.word);
+                return;
+            }
             // Release: a thread that sees W cleared sees the change of the watch, too.
             let change = self
                 .word

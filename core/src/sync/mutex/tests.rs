@@ -212,3 +212,35 @@ fn flags_that_are_cleared_keep_no_thread_beyond_its_deadline() {
     assert_eq!(locked, Err(LockError::TimedOut));
     assert!(hostile.left.get() > 0, "it has insisted without end");
 }
+
+/// Any owner is a user that keeps the lock.
+struct Keeps;
+
+impl Threads for Keeps {
+    fn is_mine(&self, _: u64) -> bool {
+        false
+    }
+
+    fn is_dead(&self, _: u64) -> bool {
+        false
+    }
+
+    fn seems_dead(&self, _: u64) -> bool {
+        false
+    }
+
+    fn keeps(&self, _: u64) -> bool {
+        true
+    }
+}
+
+/// Otherwise, a user that keeps the lock could begin a turn although another thread is about to take the lock from it.
+#[test]
+fn a_wake_up_of_a_watcher_hides_no_waiter_from_a_user_that_keeps_the_lock() {
+    let lock = Mutex::default();
+    lock.word.store(me() | W, Relaxed);
+    lock.wake_a_watcher(&Keeps);
+    assert_eq!(lock.word.load(Relaxed), me() | W);
+    lock.wake_a_watcher(&REAL);
+    assert_eq!(lock.word.load(Relaxed), me());
+}
