@@ -31,14 +31,16 @@ pub(super) struct Process {
     of: AtomicI32,
 }
 
-/// The proof that a number is one of those of this process, until the kernel clears it in a child.
+/// The proof that a number is one of those of this process. It no longer holds in a child, where the kernel clears the
+/// word that has the number.
 pub(crate) struct Proof {
     number: u64,
+    /// The word that has the number.
     of: &'static AtomicU64,
 }
 
 impl Proof {
-    /// Returns whether it is known at once that the calling process has the number. May return false for it, too.
+    /// Returns true only if the calling process has the number. May return false although it has.
     #[inline(always)]
     pub fn holds(&self) -> bool {
         // Relaxed: the number says nothing of other memory.
@@ -81,12 +83,13 @@ impl Process {
         process.plain.load(Relaxed) == number || process.token.load(Relaxed) == number
     }
 
-    /// Returns the proof that a number, which is not 0, is one of those of this process.
+    /// Returns the proof that a number, which is not 0, is one of those of this process. It never holds if that is
+    /// false, or where the kernel does not clear the page in a child.
     pub fn proof(number: u64) -> Proof {
-        // Acquire: as in `current`.
-        let page = WIPED.load(Acquire);
-        // SAFETY: as in `is_certainly`.
-        let process = unsafe { &*page };
+        let process = match Process::current() {
+            process if ptr::eq(process, &NOT_WIPED) => &NONE,
+            process => process,
+        };
         // Relaxed: as in `is_certainly`.
         let is_plain = process.plain.load(Relaxed) == number;
         Proof {

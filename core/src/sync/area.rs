@@ -1,4 +1,5 @@
-//! The memory of messages and values, accessed by offsets: no offset, whatever it is, reaches memory outside.
+//! The memory of messages and values, accessed by offsets: no offset, whatever it is, reaches memory outside. Only
+//! `stretch_unchecked` relies on its caller for that.
 
 use super::atomic::AtomicU64;
 use core::marker::PhantomData;
@@ -266,11 +267,11 @@ impl<'a> Area<'a> {
         if offset.saturating_add(len) > self.len - 8 {
             return None;
         }
-        // SAFETY: the area has these bytes, and the offset is a multiple of 8.
+        // SAFETY: by the check above, the area has these bytes; the offset is a multiple of 8.
         Some(unsafe { self.stretch_unchecked(offset, len) })
     }
 
-    /// Returns the same without a check.
+    /// Returns the word at an offset, and `len` bytes behind it, without checking that they lie inside.
     ///
     /// # Safety
     /// The offset is a multiple of 8, and the area has at least 8 + `len` bytes from there on.
@@ -295,7 +296,7 @@ impl<'a> Stretch<'a> {
 
     #[inline(always)]
     pub fn word(self) -> &'a AtomicU64 {
-        // SAFETY: `stretch` has checked that the word lies in the area, and it is aligned; the rest as in `Area::word`.
+        // SAFETY: a stretch lies in the area, and its word is aligned; the rest as in `Area::word`.
         unsafe { &*self.start.cast() }
     }
 
@@ -304,7 +305,7 @@ impl<'a> Stretch<'a> {
     #[inline(always)]
     fn range(self, at: usize, len: usize) -> (*mut u8, usize) {
         let at = at.min(self.len);
-        // SAFETY: `stretch` has checked that the word and the bytes behind it lie in the area.
+        // SAFETY: a stretch lies in the area, its word and the bytes behind it.
         (unsafe { self.start.add(8 + at) }, len.min(self.len - at))
     }
 

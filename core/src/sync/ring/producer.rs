@@ -50,7 +50,7 @@ pub struct Producer {
     /// The first of the frames that are written and not committed: its position, offset and word.
     pending: Option<(u64, usize, u64)>,
     /// The offset in front of which a short message needs no other check: up to there, the ring does not end, there is
-    /// room, `reserved` covers it, and no look at the clock is due. 0 to look for it again.
+    /// room, `reserved` covers it, and no look at the clock is due. 0 if the next short message has to find it anew.
     horizon: usize,
     usual: Usual,
     pace: Pace,
@@ -76,12 +76,13 @@ impl Usual {
     }
 }
 
-/// A length that no message has.
+/// A length that no message has, and a size that ends in front of no horizon: half of the largest, so that a sum with
+/// an offset does not overflow.
 impl Default for Usual {
     fn default() -> Usual {
         Usual {
             len: usize::MAX,
-            size: 0,
+            size: usize::MAX / 2,
             word: 0,
         }
     }
@@ -164,6 +165,7 @@ impl Producer {
         let is_last = pos == self.pos;
         if !is_last {
             let offset = view.offset(pos);
+            // The horizon is an offset, and valid only in the round in which it was found.
             let round = |pos: u64, offset: usize| pos.wrapping_sub(offset as u64);
             if round(pos, offset) != round(self.pos, self.offset) {
                 self.horizon = 0;
@@ -188,8 +190,8 @@ impl Producer {
                 && self.send_usual(view, bytes)
     }
 
-    /// Sends a message that is as long as the last one, in front of the horizon: the most frequent case alone. Returns
-    /// whether it was sent.
+    /// Sends a message that is as long as the last one and ends in front of the horizon: the most frequent case alone.
+    /// Returns whether it was sent.
     #[inline(always)]
     pub fn send_usual(&mut self, view: View, bytes: Source) -> bool {
         let len = bytes.len();
@@ -197,8 +199,8 @@ impl Producer {
             return false;
         }
         let Usual { size, word, .. } = self.usual;
-        // SAFETY: the offset is a multiple of a line's size. The frame, which has `len` bytes behind its word, ends in front
-        // of the horizon, which is not beyond the area.
+        // SAFETY: the offset is a multiple of a line's size. The frame, which has at least `len` bytes behind its word,
+        // ends in front of the horizon, which is not beyond the area: both are checked above.
         let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
         write_first_line_last(frame, bytes);
         self.pos += size as u64;
@@ -258,7 +260,7 @@ impl Producer {
     /// begins at this offset.
     #[inline(always)]
     fn is_prepared(&self, offset: usize, len: usize) -> bool {
-        // It does not overflow: neither is larger than the ring.
+        // The sum does not overflow: neither an offset nor a size is larger than half of the largest number.
         len == self.usual.len && offset.wrapping_add(self.usual.size) < self.horizon
     }
 
@@ -287,11 +289,11 @@ impl Producer {
         let mut horizon = known.min(end_of_ring).min(self.pace.due);
         if size >= LARGE {
             self.expect_large(view, self.pos, size);
-            horizon = 0; // to come here for each of them
+            horizon = 0; // so that each large message comes here
         }
-        // This message at least: the last look at the clock was made for it.
+        // This message, at least, ends in front of the horizon: if a look at the clock was due, it was made above.
         horizon = horizon.max(end + 1);
-        // At most the room, because of `end_of_ring`.
+        // It is at most the room, because `horizon` is at most `end_of_ring`.
         self.horizon = self.offset + (horizon - self.pos) as usize;
         true
     }
@@ -512,7 +514,7 @@ impl Producer {
         self.offset += size;
         if self.offset >= view.room() {
             self.offset -= view.room();
-            self.horizon = 0;
+            self.horizon = 0; // in the next round, it is another
         }
     }
 
