@@ -479,8 +479,8 @@ fn deaths_are_noticed_in_another_root_directory() {
     next.expect("took over");
 }
 
-/// Runs a child that makes a liveness check of the process `of`, and calls `end_others` where the child is about to ask
-/// the kernel for that process. Returns the status with which the child ends.
+/// Runs `act` in a child. Stops the child when it is about to ask the kernel for the process `of`, in a liveness check;
+/// calls `end_others`, and lets the child continue. Returns the child's exit status.
 fn during_a_check(of: u32, act: impl FnOnce() -> i32, end_others: impl FnOnce()) -> i32 {
     let none = ptr::null_mut::<libc::c_void>();
     let child = fork_child(|| {
@@ -498,7 +498,7 @@ fn during_a_check(of: u32, act: impl FnOnce() -> i32, end_others: impl FnOnce())
             let mut status = 0;
             assert_eq!(libc::waitpid(child, &mut status, 0), child);
             assert!(libc::WIFSTOPPED(status), "no check: status {status:#x}");
-            // Without it, the kernel does not say which call it is.
+            // Without this option, the kernel does not report which system call the child enters.
             libc::ptrace(
                 libc::PTRACE_SETOPTIONS,
                 child,
@@ -523,13 +523,13 @@ fn during_a_check(of: u32, act: impl FnOnce() -> i32, end_others: impl FnOnce())
     status_of(child)
 }
 
-/// Returns the errno of a refusal, or 0.
+/// Returns the errno of an error, or 0 if there is none.
 fn errno_of<T>(result: Result<T, shmkey::Error>) -> i32 {
     result.err().map_or(0, |error| error.errno())
 }
 
-/// A process releases its role and ends, both while another one checks whether it lives. It has ended as it should, and
-/// the role is free.
+/// A process releases its role and ends while another process makes a liveness check of it. The other process reports
+/// no death (EPIPE, not EOWNERDEAD), and can take the role.
 #[test]
 fn a_process_that_ends_during_a_liveness_check_has_not_died_in_its_role() {
     type Act = fn(&str) -> i32;

@@ -270,7 +270,7 @@ unsafe fn receiving_anew<'a>(
     Ok((raw, receiving))
 }
 
-/// Returns the ring, its sending end and the message, if all arguments are valid and the handle is the sender.
+/// Returns the ring, its sending end and the message, if all arguments are valid and the handle has a sending end.
 ///
 /// # Safety
 /// As for `sending` and for `message`.
@@ -453,7 +453,7 @@ pub unsafe extern "C" fn shm_ring_send(
 ) -> c_int {
     // SAFETY: the caller hands over an open ring and that many bytes, and sends by one thread at a time.
     unsafe {
-        // Does not change errno, because none of the functions that it calls does.
+        // Sending at once does not change errno, because no function that it calls does.
         if let Some((raw, end, bytes)) = to_send(ring, message, size, timeout)
             && raw.send_at_once(end, bytes)
         {
@@ -664,7 +664,7 @@ pub unsafe extern "C" fn shm_ring_recv(
 ) -> isize {
     // SAFETY: the caller hands over an open ring and that many bytes, and receives by one thread at a time.
     unsafe {
-        // Does not change errno, because none of the functions that it calls does.
+        // Receiving at once does not change errno, because no function that it calls does.
         let received = match to_receive(ring, buffer, size, timeout) {
             Some((raw, receiving, buffer)) => match &mut receiving.end {
                 Some(end) => raw.receive_at_once(end, buffer),
@@ -683,7 +683,7 @@ pub unsafe extern "C" fn shm_ring_recv(
     }
 }
 
-/// Receives a message in another than the most frequent case.
+/// Receives a message that is not the usual one, or that has not arrived yet.
 ///
 /// # Safety
 /// As for `shm_ring_recv`.
@@ -706,7 +706,7 @@ unsafe fn receive_other(
     unsafe { receive_soon(ring, buffer, size, timeout) }
 }
 
-/// Receives a message that was not there a moment ago.
+/// Receives a message that had not arrived when the caller looked for it.
 ///
 /// # Safety
 /// As for `shm_ring_recv`.

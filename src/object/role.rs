@@ -36,7 +36,7 @@ impl Role {
         self.holder.is_this_process()
     }
 
-    /// Returns whether it is known at once that this process has taken the role. May return false for that process, too.
+    /// Returns true only if `is_ours` does, and is faster. May return false although `is_ours` returns true.
     #[inline(always)]
     pub fn is_certainly_ours(&self) -> bool {
         self.proof.holds()

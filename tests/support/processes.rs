@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a program may take before the test gives up: far longer than it needs on a slow and busy machine, where
-/// valgrind takes a minute.
+/// How long a program may take before the test gives up: far longer than it needs on a slow and busy machine, where a
+/// program under valgrind takes a minute.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A child process whose output is collected while it runs. It is killed when this is dropped, and

@@ -1525,7 +1525,7 @@ fn claim_receiver_of_more(objects: &Objects) {
     claim_receiver(objects);
 }
 
-/// There is one more message as long as the last one.
+/// The ring has one message, which is as long as the one that was received last.
 fn receive_one_of_two(objects: &Objects) {
     claim_sender_and_send(objects);
     send(objects);

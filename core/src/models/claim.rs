@@ -76,10 +76,10 @@ fn a_live_holder_keeps_its_role() {
     });
 }
 
-/// A holder releases its role and ends while another process makes a liveness check. It has left nothing, and the other
-/// process takes the role.
+/// A holder releases its role and ends while another process makes a liveness check. The check finds no death in the
+/// role, and the other process takes the role.
 #[test]
-fn a_holder_that_ends_after_its_release_has_not_left_the_role() {
+fn a_holder_that_ends_after_its_release_has_not_died_in_the_role() {
     loom::model(|| {
         let shared = Arc::new((Claim::new(), AtomicU64::new(0)));
         let (role, ended) = &*shared;
@@ -89,13 +89,13 @@ fn a_holder_that_ends_after_its_release_has_not_left_the_role() {
             thread::spawn(move || {
                 let (role, ended) = &*shared;
                 role.release(8);
-                // Release: the kernel's part. What a process wrote is visible to those that see its end.
+                // Release: models the kernel. A process that sees the end of another one sees all that the other wrote.
                 ended.store(1, Release);
             })
         };
         let is_dead = |_| ended.load(Acquire) == 1;
         if let Some(seen) = role.holder() {
-            assert!(!role.is_left_by(seen, is_dead));
+            assert!(!role.died_in_role(seen, is_dead));
         }
         let has_ended = ended.load(Acquire) == 1;
         assert!(role.take(4, is_dead) || !has_ended);
@@ -103,13 +103,13 @@ fn a_holder_that_ends_after_its_release_has_not_left_the_role() {
     });
 }
 
-/// The number stays in the role when a holder dies.
+/// When a holder dies, its number stays in the role.
 #[test]
-fn a_dead_holder_has_left_its_role() {
+fn a_holder_whose_number_stays_has_died_in_its_role() {
     loom::model(|| {
         let role = Claim::new();
         assert!(role.take(DEAD, |_| false));
-        assert!(role.is_left_by(DEAD, |holder| holder == DEAD));
-        assert!(!role.is_left_by(DEAD, |_| false));
+        assert!(role.died_in_role(DEAD, |holder| holder == DEAD));
+        assert!(!role.died_in_role(DEAD, |_| false));
     });
 }

@@ -27,20 +27,20 @@ impl Claim {
         }
         // Acquire: pairs with the release in `release`: what the last holder did in its role is visible. Release:
         // pairs with the acquire loads of the holder: a process that sees this number sees what this process wrote
-        // before, its namespaces.
+        // before, its namespaces. Relaxed: on failure, this process reads nothing but the number.
         let follow = |holder| self.0.compare_exchange(holder, me, AcqRel, Relaxed);
         match follow(holder) {
-            // The holder released it before it ended.
+            // The holder released the role before it ended.
             Err(0) => follow(0).is_ok(),
             followed => followed.is_ok(),
         }
     }
 
-    /// Returns whether `holder`, which had the role when this process last looked, has died and left it. A process that
-    /// releases its role and ends, both while the liveness check runs, has not.
-    pub fn is_left_by(&self, holder: u64, is_dead: impl Fn(u64) -> bool) -> bool {
-        // Acquire: pairs with the release in `release`. A death is visible after all that the process wrote, so this
-        // load, which follows the liveness check, sees a release.
+    /// Returns whether `holder`, which had the role when this process last looked, has died in the role: its number is
+    /// still there after the liveness check. Returns false if the holder released the role before it ended.
+    pub fn died_in_role(&self, holder: u64, is_dead: impl Fn(u64) -> bool) -> bool {
+        // Acquire: pairs with the release in `release`. Whatever a process wrote is visible before its end is. So this
+        // load, which follows the liveness check, does not find the number of a holder that released the role.
         is_dead(holder) && self.0.load(Acquire) == holder
     }
 
@@ -77,10 +77,10 @@ mod tests {
             role.release(holder);
             true
         };
-        assert!(!role.is_left_by(8, ends));
+        assert!(!role.died_in_role(8, ends));
         assert!(role.take(4, |_| false));
-        assert!(!role.is_left_by(4, |_| false));
-        assert!(role.is_left_by(4, |_| true));
+        assert!(!role.died_in_role(4, |_| false));
+        assert!(role.died_in_role(4, |_| true));
         assert!(role.take(12, ends), "free, and the holder has ended");
         assert_eq!(role.holder(), Some(12));
     }

@@ -164,9 +164,9 @@ impl<T> Seats<'_, T> {
         self.seats.get(place).map_or(0, |seat| seat.0.load(Acquire))
     }
 
-    /// Returns whether a liveness check finds that the user of the lock has died in its turn. A keeper whose turn ends
-    /// during the check has not, even if its process ends before the check does. The lock's word does not show that:
-    /// it stays the same.
+    /// Returns whether a liveness check finds that the user of the lock has died in its turn. Returns false if the turn
+    /// ends during the check, even if the user's process then ends before the check does. The lock's word does not show
+    /// the end of a kept lock's turn, because it stays the same; the seat shows it.
     fn died_in_turn(&self, owner: u64, is_dead: impl FnOnce(u64) -> bool) -> bool {
         let user = self.user(owner);
         user != 0 && is_dead(user) && self.user(owner) == user
@@ -210,7 +210,7 @@ mod tests {
     /// A lock that the user of seat 1 keeps.
     const KEPT: u64 = 1 << COUNT_SHIFT | 1 << SEAT_SHIFT;
 
-    /// A user that is dead, and may have ended its turn just before.
+    /// A dead user. If `after_turn`, its turn ended before it died.
     struct Ends<'a> {
         seat: &'a Seat,
         after_turn: bool,

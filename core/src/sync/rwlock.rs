@@ -101,9 +101,10 @@ impl Slot {
         self.reader.store(0, Release);
     }
 
-    /// Empties the slot of a dead thread, unless that left it before it ended: then another thread may be in it.
+    /// Empties the slot of a dead thread. Does nothing if that thread left the slot before it ended, because another
+    /// thread may have entered the slot since.
     fn expel(&self, dead: u64) {
-        // Release: as in `leave`. Relaxed: on failure, there is nothing to do.
+        // Release: as in `leave`. Relaxed: on failure, this thread does nothing.
         let _ = self.reader.compare_exchange(dead, 0, Release, Relaxed);
     }
 
@@ -444,7 +445,8 @@ mod tests {
     const FIRST: u64 = 3 << 3;
     const SECOND: u64 = (3 + READERS as u64) << 3;
 
-    /// During a liveness check of the first reader, that leaves its slot and ends, and another thread enters the slot.
+    /// While a liveness check of the first reader runs, this reader leaves its slot and ends, and another thread enters
+    /// the slot.
     struct Follows<'a>(&'a RwLock);
 
     impl Threads for Follows<'_> {

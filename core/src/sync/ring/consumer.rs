@@ -73,8 +73,8 @@ struct Known {
 }
 
 impl Known {
-    /// The word 0, which no frame has, and lengths that no area has; half of the largest, so that a sum with an offset
-    /// does not overflow.
+    /// The word 0, which no frame has, and a length and a size that no area has. They are half of `usize::MAX`, so that
+    /// their sum with an offset does not overflow.
     const NONE: Known = Known {
         word: 0,
         len: usize::MAX / 2,
@@ -95,13 +95,13 @@ pub struct Span {
     begun: bool,
 }
 
-/// What [`Consumer::receive_usual`] has done.
+/// The result of [`Consumer::receive_usual`].
 pub enum Received {
-    /// Received a message of this length.
+    /// It received a message of this length.
     Message(usize),
-    /// Found no message.
+    /// There is no message.
     Nothing,
-    /// Received nothing, and there may be another message.
+    /// It received no message. There may be one that is not the usual one, or that the buffer has no room for.
     Other,
 }
 
@@ -170,22 +170,23 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Receives a message that is as long as the last one and does not wrap: the most frequent case alone.
+    /// Receives a message that is as long as the last one, does not wrap, and fits into the buffer: the most frequent
+    /// case alone.
     #[inline(always)]
     pub fn receive_usual(&mut self, view: View, buffer: Buffer) -> Received {
         let Known { word, len, size } = self.known;
-        // It does not overflow: see `NONE`.
+        // The sum does not overflow: see `NONE`.
         if view.drops || self.offset.wrapping_add(size) > view.room() {
             return Received::Other;
         }
-        // SAFETY: the offset is a multiple of a line's size. The frame, which has `len` bytes behind its word, ends inside
-        // the area.
+        // SAFETY: the offset is a multiple of a line's size. The frame, which has at least `len` bytes behind its word,
+        // ends inside the area, by the check above.
         let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
         // Acquire: makes the frame's bytes visible.
         let found = frame.word().load(Acquire);
         if found != word {
-            // Two results, because the caller does not look again at once for a message that is not there: each look
-            // takes the line away from the sender.
+            // The caller has to know whether there is no message: it then does not look again at once, because each
+            // look takes the line away from the sender.
             return if found == 0 {
                 Received::Nothing
             } else {

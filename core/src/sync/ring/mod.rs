@@ -366,7 +366,7 @@ mod tests {
         });
     }
 
-    /// A hostile process moves `tail` back to an earlier round, in which a short message ends where the ring ends.
+    /// A hostile process moves `tail` back to an earlier round, where a short message would end at the end of the ring.
     #[test]
     fn no_gap_of_no_bytes_is_made_at_the_end_of_the_ring() {
         const CAPACITY: usize = 512;

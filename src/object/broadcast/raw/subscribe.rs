@@ -170,12 +170,8 @@ impl RawBroadcast {
             None if words.had.load(Relaxed) == 0 => Peer::Expected,
             None => Peer::Gone,
             Some(holder) => {
-                let is_left = || {
-                    words
-                        .claim
-                        .is_left_by(holder, |holder| self.is_dead(holder))
-                };
-                if checked.answers(inquiry, is_left) {
+                let is_dead = |holder| self.is_dead(holder);
+                if checked.answers(inquiry, || words.claim.died_in_role(holder, is_dead)) {
                     Peer::Died
                 } else {
                     Peer::Expected

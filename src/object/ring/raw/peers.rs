@@ -60,9 +60,9 @@ impl RawRing {
         }
         let is_dead = |holder| self.object.life(Holder::from_bits(holder)) == Life::Dead;
         let are_dead = watch.checked.answers(inquiry, || {
-            // One that has just released its place is not dead for this check: the next one sees that it is gone.
+            // A process that has just released its place does not count as dead. The next check finds the place free.
             let living =
-                holders.find(|&(place, holder)| !claims[place].is_left_by(holder, is_dead));
+                holders.find(|&(place, holder)| !claims[place].died_in_role(holder, is_dead));
             if let Some((place, _)) = living {
                 watch.seen.set(place);
             }

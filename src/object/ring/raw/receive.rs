@@ -120,7 +120,7 @@ impl RawRing {
         }
     }
 
-    /// Receives a message that is not the usual one, or that is not there yet.
+    /// Receives a message that is not the usual one, or that has not arrived yet.
     #[inline(never)]
     fn receive_other(
         &self,
@@ -134,7 +134,7 @@ impl RawRing {
         }
     }
 
-    /// Receives a message that was not there a moment ago.
+    /// Receives a message that had not arrived when the caller looked for it.
     #[inline(always)]
     pub fn receive_soon(
         &self,
