@@ -76,7 +76,8 @@ def test_a_handle_is_not_closed_while_another_thread_s_task_waits(name):
 
     async def main():
         task = asyncio.create_task(ring.recv_async())
-        await asyncio.sleep(0)
+        while not ring._waiting:  # every few calls, one first lets other tasks run
+            await asyncio.sleep(0)
         waits.set()
         received.append(await task)
 
