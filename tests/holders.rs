@@ -532,6 +532,7 @@ fn errno_of<T>(result: Result<T, shmkey::Error>) -> i32 {
 /// no death (EPIPE, not EOWNERDEAD), and can take the role.
 #[test]
 fn a_process_that_ends_during_a_liveness_check_has_not_died_in_its_role() {
+    needs!(PTRACE);
     type Act = fn(&str) -> i32;
     let recv: Act = |name| {
         errno_of(

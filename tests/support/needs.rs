@@ -6,6 +6,7 @@ use std::{
     env, fs,
     io::{self, Write},
     process::{Command, Stdio},
+    ptr,
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -52,6 +53,17 @@ pub const IPC_NAMESPACE: Need = Need {
     name: "an IPC namespace of its own",
     is_met: |_| {
         succeeds("unshare", &["--ipc", "true"]) || succeeds("unshare", &["--user", "--ipc", "true"])
+    },
+};
+
+/// Tracing a child by `ptrace(2)`, which qemu does not emulate for programs of other processors.
+pub const PTRACE: Need = Need {
+    name: "ptrace",
+    is_met: |_| {
+        let none = ptr::null_mut::<libc::c_void>();
+        // SAFETY: lets the parent trace the child, which ends at once.
+        let trace = || unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, none, 0) };
+        super::status_of_child(|| i32::from(trace() != 0)) == 0
     },
 };
 
