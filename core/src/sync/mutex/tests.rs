@@ -3,9 +3,12 @@ use crate::sys;
 use core::{cell::Cell, time::Duration};
 use std::{sync::atomic::AtomicBool, thread};
 
-/// The threads of this process, and whether it is known which of them are dead.
+/// The threads of this process.
 struct Real {
+    /// It is known which of them are dead.
     knows: bool,
+    /// Any owner is a user that keeps the lock.
+    keeps: bool,
 }
 
 impl Threads for Real {
@@ -21,9 +24,16 @@ impl Threads for Real {
     fn seems_dead(&self, owner: u64) -> bool {
         self.is_dead(owner)
     }
+
+    fn keeps(&self, _: u64) -> bool {
+        self.keeps
+    }
 }
 
-const REAL: Real = Real { knows: true };
+const REAL: Real = Real {
+    knows: true,
+    keeps: false,
+};
 
 fn me() -> u64 {
     (sys::thread_id() as u64) << FLAGS.count_ones()
@@ -130,7 +140,11 @@ fn a_sleeper_notices_the_death_of_the_owner() {
 fn a_lock_is_not_taken_from_an_owner_of_unknown_liveness() {
     let shared = orphaned();
     let deadline = Deadline::after(Some(Duration::from_millis(10)));
-    let locked = shared.lock(me(), &Real { knows: false }, deadline);
+    let unknown = Real {
+        knows: false,
+        ..REAL
+    };
+    let locked = shared.lock(me(), &unknown, deadline);
     assert_eq!(locked, Err(LockError::TimedOut));
     assert!(deadline.is_over());
 }
@@ -213,33 +227,15 @@ fn flags_that_are_cleared_keep_no_thread_beyond_its_deadline() {
     assert!(hostile.left.get() > 0, "it has insisted without end");
 }
 
-/// Any owner is a user that keeps the lock.
-struct Keeps;
-
-impl Threads for Keeps {
-    fn is_mine(&self, _: u64) -> bool {
-        false
-    }
-
-    fn is_dead(&self, _: u64) -> bool {
-        false
-    }
-
-    fn seems_dead(&self, _: u64) -> bool {
-        false
-    }
-
-    fn keeps(&self, _: u64) -> bool {
-        true
-    }
-}
-
 /// Otherwise, a user that keeps the lock could begin a turn although another thread is about to take the lock from it.
 #[test]
 fn a_wake_up_of_a_watcher_hides_no_waiter_from_a_user_that_keeps_the_lock() {
     let lock = Mutex::default();
     lock.word.store(me() | W, Relaxed);
-    lock.wake_a_watcher(&Keeps);
+    lock.wake_a_watcher(&Real {
+        keeps: true,
+        ..REAL
+    });
     assert_eq!(lock.word.load(Relaxed), me() | W);
     lock.wake_a_watcher(&REAL);
     assert_eq!(lock.word.load(Relaxed), me());
