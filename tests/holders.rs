@@ -18,7 +18,7 @@ mod support;
 
 use support::{
     AGES, Environment, Helper, NOW, do_task, fails, fork_child, install_filter, say, status_of,
-    status_of_child, wait_for_line, with_locks,
+    status_of_child, stop_for_tracer, wait_for_line, with_locks,
 };
 
 /// How a helper is started: by a program with arguments, or directly.
@@ -484,11 +484,7 @@ fn deaths_are_noticed_in_another_root_directory() {
 fn during_a_check(of: u32, act: impl FnOnce() -> i32, end_others: impl FnOnce()) -> i32 {
     let none = ptr::null_mut::<libc::c_void>();
     let child = fork_child(|| {
-        // SAFETY: the child lets its parent trace it, and stops.
-        unsafe {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, none, 0);
-            libc::raise(libc::SIGSTOP);
-        }
+        stop_for_tracer();
         act()
     });
     // SAFETY: this thread has made the child, and traces it while it is stopped; the kernel writes the description of

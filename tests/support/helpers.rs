@@ -155,6 +155,20 @@ pub fn fork_child(act: impl FnOnce() -> i32) -> libc::pid_t {
     child
 }
 
+/// Lets the parent trace this process, which stops until the parent continues it.
+pub fn stop_for_tracer() {
+    // SAFETY: asks to be traced, and stops.
+    unsafe {
+        libc::ptrace(
+            libc::PTRACE_TRACEME,
+            0,
+            std::ptr::null_mut::<libc::c_void>(),
+            0,
+        );
+        libc::raise(libc::SIGSTOP);
+    }
+}
+
 /// Calls `fork`, which makes a child, while this thread has all locks of the tests' support. A child would wait for
 /// ever for a lock that another thread of its parent had during the fork.
 pub fn with_locks(fork: impl FnOnce() -> libc::pid_t) -> libc::pid_t {

@@ -10,13 +10,10 @@ pub fn start(prepare: impl Fn(), act: impl Fn()) -> Result<libc::pid_t, String> 
     let child = unsafe { libc::fork() };
     if child == 0 {
         prepare();
-        // SAFETY: the child asks to be traced, stops, and ends without running the parent's destructors.
-        unsafe {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<libc::c_void>(), 0);
-            libc::raise(libc::SIGSTOP);
-            act();
-            libc::_exit(0);
-        }
+        crate::support::stop_for_tracer();
+        act();
+        // SAFETY: the child ends without running the parent's destructors.
+        unsafe { libc::_exit(0) };
     }
     match wait_for(child)? {
         status if libc::WIFSTOPPED(status) => Ok(child),

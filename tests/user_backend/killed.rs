@@ -20,13 +20,10 @@ pub fn kill_at(n: usize, act: &dyn Fn()) -> bool {
     // SAFETY: no other thread of this process holds a lock that the child needs.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: the child lets its parent trace it, stops, and ends without running exit handlers of the parent.
-        unsafe {
-            libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<libc::c_void>(), 0);
-            libc::raise(libc::SIGSTOP);
-            act();
-            libc::_exit(0);
-        }
+        crate::support::stop_for_tracer();
+        act();
+        // SAFETY: the child ends without running exit handlers of the parent.
+        unsafe { libc::_exit(0) };
     }
     let mut status = 0;
     for _ in 0..=n {
