@@ -495,7 +495,7 @@ unsafe fn send_otherwise(
         }?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
         let end = sending.end(raw, Action::Send)?;
-        raw.send_otherwise(end, message, &deadline).map(|()| 0)
+        raw.send_slowly(end, message, &deadline).map(|()| 0)
     }))
 }
 

@@ -31,20 +31,17 @@ pub(super) struct Process {
     of: AtomicI32,
 }
 
-/// The proof that a number is one of those of this process. It no longer holds in a child, where the kernel clears the
-/// word that has the number.
-pub(crate) struct Proof {
-    number: u64,
-    /// The word that has the number.
-    of: &'static AtomicU64,
-}
+/// The proof that a number is one of those of this process: the word that has it. In a child, the kernel clears the
+/// word.
+pub(crate) struct Proof(&'static AtomicU64);
 
 impl Proof {
-    /// Returns true only if the calling process has the number. May return false although it has.
+    /// Returns true only if the calling process has the number, for which this was made. May return false although it
+    /// has.
     #[inline(always)]
-    pub fn holds(&self) -> bool {
+    pub fn holds(&self, holder: Holder) -> bool {
         // Relaxed: the number says nothing of other memory.
-        self.of.load(Relaxed) == self.number
+        self.0.load(Relaxed) == holder.0
     }
 }
 
@@ -92,14 +89,11 @@ impl Process {
         };
         // Relaxed: as in `is_certainly`.
         let is_plain = process.plain.load(Relaxed) == number;
-        Proof {
-            number,
-            of: if is_plain {
-                &process.plain
-            } else {
-                &process.token
-            },
-        }
+        Proof(if is_plain {
+            &process.plain
+        } else {
+            &process.token
+        })
     }
 
     /// Returns the calling process.

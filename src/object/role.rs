@@ -39,7 +39,7 @@ impl Role {
     /// Returns true only if `is_ours` does, and is faster. May return false although `is_ours` returns true.
     #[inline(always)]
     pub fn is_certainly_ours(&self) -> bool {
-        self.proof.holds()
+        self.proof.holds(self.holder)
     }
 
     /// Returns whether this process still has the role: no other process has taken it

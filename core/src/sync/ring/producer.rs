@@ -288,7 +288,7 @@ impl Producer {
         let known = self.limit.min(reserved).saturating_add(1);
         let mut horizon = known.min(end_of_ring).min(self.pace.due);
         if size >= LARGE {
-            self.expect_large(view, self.pos, size);
+            self.expect_large(view, size);
             horizon = 0; // so that each large message comes here
         }
         // This message, at least, ends in front of the horizon: if a look at the clock was due, it was made above.
@@ -496,15 +496,16 @@ impl Producer {
             // Relaxed: as in `add_short`.
             Some(_) => view.area.word(self.offset).store(word, Relaxed),
         }
-        self.expect_large(view, self.pos, frame.size);
+        self.expect_large(view, frame.size);
         self.advance(view, frame.size);
     }
 
-    /// Moves `uncleared` behind the place in the next round of a frame that is about to be committed, if it is large.
+    /// Moves `uncleared` behind the place in the next round of a frame at `pos` that is about to be
+    /// committed, if it is large.
     #[inline(always)]
-    fn expect_large(&mut self, view: View, pos: u64, size: usize) {
+    fn expect_large(&mut self, view: View, size: usize) {
         if size >= LARGE {
-            self.extend_uncleared(view, pos + (size + view.room()) as u64);
+            self.extend_uncleared(view, self.pos + (size + view.room()) as u64);
         }
     }
 
@@ -636,7 +637,7 @@ impl Producer {
         let progress = view.area.word(self.offset + WORD);
         let to = self.offset + frame(FrameKind::Begun).header();
         let pos = self.pos;
-        self.expect_large(view, pos, size);
+        self.expect_large(view, size);
         self.advance(view, size);
         // Relaxed, both: the next line releases them.
         progress.store(0, Relaxed);

@@ -144,6 +144,7 @@ impl RawRing {
     ) -> Result<usize, Error> {
         let may_wait = !matches!(deadline, Deadline::Now) && end.role.is_ours();
         if may_wait && end.head.arrives_soon(self.view()) {
+            // The usual message is received here, without a call.
             if let Received::Message(len) = end.head.receive_usual(self.view(), buffer) {
                 return Ok(len);
             }

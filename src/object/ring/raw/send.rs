@@ -279,37 +279,7 @@ impl RawRing {
 
     /// Sends a message that was not sent at once.
     #[inline(never)]
-    pub fn send_otherwise(
-        &self,
-        end: &mut SendEnd,
-        bytes: Source,
-        deadline: &Deadline,
-    ) -> Result<(), Error> {
-        if self.has_many_senders() {
-            self.send_in_turn(end, bytes, deadline)
-        } else {
-            self.send_alone(end, bytes, deadline)
-        }
-    }
-
-    #[inline(always)]
-    fn send_in_turn(
-        &self,
-        end: &mut SendEnd,
-        bytes: Source,
-        deadline: &Deadline,
-    ) -> Result<(), Error> {
-        self.begin(end, deadline, Action::Send)?;
-        let tail = &mut end.tail;
-        if !tail.send_usual(self.view(), bytes) && !tail.send_short(self.view(), bytes) {
-            return self.send_begun(end, bytes, deadline);
-        }
-        self.unlock(end);
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn send_alone(
+    fn send_otherwise(
         &self,
         end: &mut SendEnd,
         bytes: Source,
@@ -318,7 +288,26 @@ impl RawRing {
         if self.send_short(end, bytes) {
             return Ok(());
         }
+        self.send_slowly(end, bytes, deadline)
+    }
+
+    /// Sends a message that `send_short` has not sent.
+    #[inline(always)]
+    pub fn send_slowly(
+        &self,
+        end: &mut SendEnd,
+        bytes: Source,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
         self.begin(end, deadline, Action::Send)?;
+        let tail = &mut end.tail;
+        // The usual message of one of many senders is sent here, without a call.
+        if self.has_many_senders()
+            && (tail.send_usual(self.view(), bytes) || tail.send_short(self.view(), bytes))
+        {
+            self.unlock(end);
+            return Ok(());
+        }
         self.send_begun(end, bytes, deadline)
     }
 
