@@ -284,6 +284,24 @@ impl Holder {
     }
 }
 
+/// The proof that the calling thread is a certain one: the number without a token of that thread, or 0.
+#[derive(Default)]
+pub(crate) struct ThreadProof(u64);
+
+impl ThreadProof {
+    /// Returns the proof for the calling thread. It never holds if the thread has no number yet.
+    pub fn of_this_thread() -> ThreadProof {
+        ThreadProof(KNOWN.get().1.plain)
+    }
+
+    /// Returns true only if the calling thread is the one for which this was made. May return false although it is.
+    #[inline(always)]
+    pub fn holds(&self) -> bool {
+        let (of, names) = KNOWN.get();
+        self.0 != 0 && names.plain == self.0 && Process::is_certainly_plain(of)
+    }
+}
+
 impl Names {
     #[inline]
     fn best(self, ipc_namespace: u64) -> Holder {

@@ -69,15 +69,27 @@ impl Process {
         }
     }
 
-    /// Returns whether a number that is not 0 is one of those of this process. May return false for any number.
+    /// Returns this process where the kernel clears its page in a child; elsewhere, one without numbers.
     #[inline(always)]
-    pub fn is_certainly(number: u64) -> bool {
+    fn wiped() -> &'static Process {
         // Acquire: as in `current`.
         let page = WIPED.load(Acquire);
         // SAFETY: WIPED is the address of a static or of a page that is never unmapped.
-        let process = unsafe { &*page };
-        // Relaxed, both: the numbers say nothing of other memory.
-        process.plain.load(Relaxed) == number || process.token.load(Relaxed) == number
+        unsafe { &*page }
+    }
+
+    /// Returns whether a number that is not 0 is one of those of this process. May return false for any number.
+    #[inline(always)]
+    pub fn is_certainly(number: u64) -> bool {
+        // Relaxed: the number says nothing of other memory.
+        Process::is_certainly_plain(number) || Process::wiped().token.load(Relaxed) == number
+    }
+
+    /// Returns whether a number that is not 0 is that of this process without a token. May return false for any number.
+    #[inline(always)]
+    pub fn is_certainly_plain(number: u64) -> bool {
+        // Relaxed: as in `is_certainly`.
+        Process::wiped().plain.load(Relaxed) == number
     }
 
     /// Returns the proof that a number, which is not 0, is one of those of this process. It never holds if that is

@@ -23,6 +23,24 @@ pub fn light_barrier() {
     fence(Ordering::SeqCst);
 }
 
+/// Does the same in a process that takes part for certain.
+#[inline(always)]
+pub fn barrier_of_participant() {
+    #[cfg(not(loom))]
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
+/// Returns whether this process takes part for certain.
+#[inline]
+pub fn takes_part() -> bool {
+    #[cfg(not(loom))]
+    return crate::sys::barrier::takes_part();
+    #[cfg(loom)]
+    true
+}
+
 /// Orders a store before a later load, on the side that runs rarely, before it sleeps. Afterwards each other thread
 /// that takes part either has made both its accesses, in order, or its load sees what this thread stored. Returns
 /// false if the kernel cannot do that: then a wake-up may be missed.

@@ -8,7 +8,8 @@
 //! Another user sets a flag in the lock's word, makes a barrier on all processors (`membarrier(2)`), and reads the
 //! seat. If the seat is clear, it takes the lock. If not, it sleeps; at the end of its turn, the keeper finds the flag,
 //! releases the lock, and wakes that user. So a user needs one such barrier to get a kept lock, and the last keeper
-//! must again take `TURNS` turns in a row before it keeps the lock.
+//! must again take `TURNS` turns in a row before it keeps the lock. Only a process that such a barrier reaches keeps a
+//! lock.
 //!
 //! A keeper that is killed in its turn leaves its number in the seat, and the lock is recovered from it. If it is
 //! killed between two turns, the seat is clear, and the next user takes the lock as usual.
@@ -27,7 +28,7 @@ use super::{
     atomic::{
         AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
-        light_barrier,
+        barrier_of_participant, takes_part,
     },
     mutex::{Mutex, Threads},
 };
@@ -75,27 +76,34 @@ impl Keeper {
         // `Mutex::take_kept`, between the store of the flag and the load of the seat: either this thread sees the flag,
         // or the other one sees this number.
         seat.0.store(self.thread, Relaxed);
-        light_barrier();
-        lock.is_kept_as(self.number) || {
-            self.end(lock, seat);
-            false
+        barrier_of_participant();
+        let begun = lock.is_kept_as(self.number);
+        if !begun {
+            self.end_turn(lock, seat);
         }
+        begun
     }
 
     /// Ends a turn. Returns false if this user does not keep the lock; then the caller unlocks it.
     #[inline(always)]
     pub fn end(&mut self, lock: &Mutex, seat: &Seat) -> bool {
-        if self.number == 0 {
-            return false;
+        let keeps = self.number != 0;
+        if keeps {
+            self.end_turn(lock, seat);
         }
+        keeps
+    }
+
+    /// Ends a turn that [`begin`](Keeper::begin) has begun.
+    #[inline(always)]
+    pub fn end_turn(&mut self, lock: &Mutex, seat: &Seat) {
         // Release: pairs with the acquire in `Seats::has_left`: the next owner sees what this one wrote. The barrier
         // is as in `begin`: if the other thread has seen the number, this one sees the flag, and wakes it.
         seat.0.store(0, Release);
-        light_barrier();
+        barrier_of_participant();
         if !lock.is_kept_as(self.number) {
             self.release(lock);
         }
-        true
     }
 
     /// Releases the lock if this user keeps it. Called between turns.
@@ -121,7 +129,7 @@ impl Keeper {
         in_a_row: bool,
     ) -> bool {
         self.turns = if in_a_row { self.turns + 1 } else { 0 };
-        self.turns >= TURNS && self.keep_now(lock, me, (place, seat), count)
+        self.turns >= TURNS && takes_part() && self.keep_now(lock, me, (place, seat), count)
     }
 
     #[cold]

@@ -6,7 +6,7 @@ use super::{
     largest_gap,
 };
 use crate::sync::{
-    area::{Source, Stretch},
+    area::{Area, Source, Stretch},
     atomic::{
         self, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -207,8 +207,8 @@ impl Producer {
         self.offset += size;
         self.store_end(view);
         self.commit_frame(view, frame.word(), word);
-        if self.pace.is_slow {
-            self.fetch(view, size);
+        if self.pace.is_slow && !view.drops {
+            self.fetch(view.area, size);
         }
         true
     }
@@ -301,19 +301,11 @@ impl Producer {
     /// Brings the lines of the next message into this processor's cache while the receiver works. Does nothing if the
     /// ring is nearly full, because the receiver still uses these lines. In a stream, the caller leaves this call out
     /// for the same reason.
-    #[inline(always)]
-    fn fetch(&self, view: View, size: usize) {
-        if view.drops || !self.knows_room(2 * size) {
-            return;
-        }
-        let mut offset = self.offset;
-        for _ in 0..(size / LINE).min(FETCHED) {
-            if offset >= view.room() {
-                offset -= view.room();
-            }
-            // Relaxed: the line is free, and other processes only wait there for a word that is not 0.
-            view.area.word(offset).store(0, Relaxed);
-            offset += LINE;
+    #[inline(never)]
+    fn fetch(&self, area: Area, size: usize) {
+        if self.knows_room(2 * size) {
+            // The lines are free, and other processes only wait there for a word that is not 0.
+            area.clear_words::<LINE>(self.offset, size.min(FETCHED * LINE));
         }
     }
 

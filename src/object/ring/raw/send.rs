@@ -4,7 +4,7 @@ use super::{Parties, Piece, PieceBuffer, RawRing, Watch};
 use crate::{
     Error, ErrorKind,
     error::{Action, What},
-    holder::{Holder, Life},
+    holder::{Holder, Life, ThreadProof},
     memory::Shared,
     object::{interrupt, role::Role},
     sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer, wait},
@@ -18,6 +18,8 @@ pub(crate) struct SendEnd {
     /// The place of its claim, and of its seat.
     claim: usize,
     keeper: Keeper,
+    /// The thread that began to keep the senders' lock last.
+    keeping_thread: ThreadProof,
     /// Whether no other sender has sent between the last two messages of this one.
     in_a_row: bool,
     /// What was reserved, and neither committed nor aborted.
@@ -103,6 +105,7 @@ impl RawRing {
             role,
             claim,
             keeper: Keeper::default(),
+            keeping_thread: ThreadProof::default(),
             in_a_row: false,
             reserved: None,
             buffer: PieceBuffer::default(),
@@ -187,7 +190,9 @@ impl RawRing {
         let Parties { lock, kept, .. } = &self.words().parties;
         let seat = (end.claim, &self.seats()[end.claim]);
         let me = self.object.me().bits();
-        if !end.keeper.keep(lock, me, seat, kept, end.in_a_row) {
+        if end.keeper.keep(lock, me, seat, kept, end.in_a_row) {
+            end.keeping_thread = ThreadProof::of_this_thread();
+        } else {
             // An error means that another program has overwritten the lock.
             let _ = lock.unlock(&self.object);
         }
@@ -257,14 +262,32 @@ impl RawRing {
         self.send_otherwise(end, bytes, deadline)
     }
 
-    /// Sends a message to a ring for one sender in the most frequent case alone: see [`Producer::send_usual`]. Returns
-    /// whether it was sent.
+    /// Sends a message in the most frequent case alone: see [`Producer::send_usual`] and `send_kept`. Returns whether it
+    /// was sent.
     #[inline(always)]
     pub fn send_at_once(&self, end: &mut SendEnd, bytes: Source) -> bool {
-        !self.has_many_senders()
-            && end.role.is_certainly_ours()
+        if self.has_many_senders() {
+            return self.send_kept(end, bytes);
+        }
+        end.role.is_certainly_ours()
             && end.reserved.is_none()
             && end.tail.send_usual(self.view(), bytes)
+    }
+
+    /// Sends a usual message to a ring for many senders if the calling thread keeps their lock. Returns whether it was
+    /// sent.
+    #[inline(never)]
+    fn send_kept(&self, end: &mut SendEnd, bytes: Source) -> bool {
+        let lock = &self.words().parties.lock;
+        let seat = &self.seats()[end.claim];
+        let may_begin =
+            end.keeper.thread().is_some() && end.keeping_thread.holds() && end.reserved.is_none();
+        if !may_begin || !end.keeper.begin(lock, seat) {
+            return false;
+        }
+        let sent = end.tail.send_usual(self.view(), bytes);
+        end.keeper.end_turn(lock, seat);
+        sent
     }
 
     /// Sends a message to a ring for one sender if it is short, does not wrap, and is known to have room. Returns
