@@ -18,8 +18,8 @@ use std::{
     time::Instant,
 };
 use support::{
-    AGES, Environment, Helper, Random, SOON, fails, fork_child, helper_task, kind, say, status_of,
-    wait_for_line,
+    AGES, Environment, Helper, Random, SOON, fails, fork_child, helper_task, in_child, kind, say,
+    status_of, wait_for_line,
 };
 
 fn open(name: &str, capacity: usize) -> Ring {
@@ -931,7 +931,8 @@ fn send_often(sender: &mut Sender, receiver: &mut Receiver) {
     }
 }
 
-/// A sender keeps the senders' lock after many messages in a row. Another one still sends at once.
+/// A sender keeps the senders' lock after many messages in a row. Another one still sends at once, and a child of its
+/// process does not send in its place.
 #[test]
 fn a_sender_that_sends_often_keeps_no_other_from_sending() {
     let test = Environment::new();
@@ -945,6 +946,10 @@ fn a_sender_that_sends_often_keeps_no_other_from_sending() {
                 scope.spawn(|| send_number(&mut often, 5));
             });
             expect_number(&mut receiver, 5);
+        } else {
+            in_child(|| {
+                fails(often.try_send(&[0; 8]), ErrorKind::Busy);
+            });
         }
         send_number(&mut other, 6);
         expect_number(&mut receiver, 6);

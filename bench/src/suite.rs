@@ -165,7 +165,14 @@ fn streams() -> Vec<Group> {
                 stream::<ManySenders>("shmkey::Ring, four", Streaming::from(4, true))
                     .at_most(1.5, Peer(RING))
                     .batches(5, LONG),
-                stream::<ManySenders>("shmkey::Ring, four, unpinned", Streaming::from(4, false))
+            ],
+        },
+        Group {
+            title: "Streaming, 64 B, four senders on any core",
+            entries: vec![
+                // Unpinned, too: the kernel may move a process, or put both on one processor for a while.
+                stream::<OneSender>(RING, Streaming::from(1, false)).batches(5, LONG),
+                stream::<ManySenders>("shmkey::Ring, four", Streaming::from(4, false))
                     .at_most(1.5, Peer(RING))
                     .batches(5, LONG),
             ],
