@@ -1,10 +1,12 @@
-/* The limits of a stream and of a round trip through memory that is used in turn. Messages of one size begin on a line
- * each, and their first word commits them; that of a batch's first message commits the batch. The receiver clears the
- * first word of each line that it has read, some lines later, and says how far it is once in a while. There is nothing
- * else: no lengths, roles, deaths or sleepers. In the rows "checked", each side executes 60 instructions more for each
- * message, about as many as checking those takes: the processor then has room for fewer accesses at a time.
+/* The limits of a ring: the least that two processors must do to pass messages through memory that is used in turn. A
+ * message begins on a cache line, and its first word tells how many of its bytes are written. The receiver reads them,
+ * clears the first word of each line some lines later, and says how far it is once in a while. There is nothing else:
+ * no roles, deaths or sleepers, and both sides know the length.
  *
  *     gcc -O2 -march=native -pthread bench/ring.c -o ring && ./ring
+ *
+ * A host moves virtual processors. So a round trip of bare flags is measured before and after each row, and a run
+ * counts as near or as far only if both times say so.
  */
 #define _GNU_SOURCE
 #include <immintrin.h>
@@ -16,11 +18,24 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE = 64, ROOM = 256 << 10, BEHIND = 2 << 10, STEP = ROOM / 16, RUNS = 25, LONGEST = 1 << 10, BATCH = 16 };
+enum { LINE = 64, PIECE = 16 << 10, LONGEST = 64 << 10, ROOM = 16 * LONGEST, BEHIND = 2 << 10, STEP = 64 << 10 };
+enum { FETCHED = 17 * LINE, BATCH = 16, RUNS = 25, NEAR = 190, FAR = 300 };
+
+struct work {
+    size_t len; /* 0: bare flags */
+    long count;
+    int answers, batch;
+    int in_place; /* copies nothing, and clears only the first line */
+    int leaves;   /* the receiver clears nothing; the sender clears the next word before it commits a message */
+    int turns;    /* the sender keeps a lock, as one of many does: it enters and leaves a seat for each message */
+    int checks;   /* each side executes 60 instructions more for each message, which do nothing */
+};
 
 struct ring {
     _Alignas(128) _Atomic unsigned long head;
-    _Alignas(128) char lines[ROOM];
+    _Alignas(128) _Atomic unsigned long seat;
+    _Alignas(128) _Atomic unsigned long lock;
+    _Alignas(4096) char lines[ROOM + LINE];
 };
 static struct ring there, back;
 static _Alignas(128) _Atomic long ping;
@@ -29,31 +44,52 @@ static _Alignas(128) _Atomic long pong;
 struct end {
     struct ring *ring;
     unsigned long pos, limit, cleared;
-    int found, ahead;
+    int found;
 };
 
-static inline __attribute__((always_inline)) void check(int checks)
-{
-    if (checks)
-        __asm__ volatile(".rept 60\n\tmov %%rdx, %%rax\n\t.endr" ::: "rax");
-}
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static _Atomic unsigned long *word(struct end *end, unsigned long pos)
 {
     return (void *)(end->ring->lines + pos % ROOM);
 }
 
-static void copy_wrapping(char *ring, unsigned long at, char *own, size_t len, int in)
+/* The words in front of a message: long ones begin on a line, because aligned bytes are copied faster. */
+ALWAYS_INLINE size_t header(size_t len)
 {
-    size_t first = at + len > ROOM ? ROOM - at : len;
-    in ? memcpy(ring + at, own, first) : memcpy(own, ring + at, first);
-    if (first < len)
-        in ? memcpy(ring, own + first, len - first) : memcpy(own + first, ring, len - first);
+    return len > PIECE ? LINE : 8;
 }
 
-static inline __attribute__((always_inline)) void send(struct end *end, char *own, size_t len, int count)
+ALWAYS_INLINE size_t size_of(size_t len)
 {
-    size_t frame = (len + 8 + LINE - 1) & -(size_t)LINE, size = count * frame;
+    return (header(len) + len + LINE - 1) & -(size_t)LINE;
+}
+
+ALWAYS_INLINE void copy(struct end *end, unsigned long pos, char *own, size_t len, int in)
+{
+    size_t at = pos % ROOM, first = at + len > ROOM ? ROOM - at : len;
+    char *lines = end->ring->lines;
+    in ? memcpy(lines + at, own, first) : memcpy(own, lines + at, first);
+    if (first < len)
+        in ? memcpy(lines, own + first, len - first) : memcpy(own + first, lines, len - first);
+}
+
+ALWAYS_INLINE void check(struct work work)
+{
+    if (work.checks)
+        __asm__ volatile(".rept 60\n\tmov %%rdx, %%rax\n\t.endr" ::: "rax");
+}
+
+ALWAYS_INLINE void send(struct end *end, char *own, struct work work)
+{
+    size_t len = work.len, frame = size_of(len), size = work.batch * frame;
+    check(work);
+    if (work.turns) {
+        atomic_store_explicit(&end->ring->seat, 1, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+        if (atomic_load_explicit(&end->ring->lock, memory_order_relaxed))
+            abort();
+    }
     for (int looks = 0; end->pos + size > end->limit;) {
         unsigned long limit = atomic_load_explicit(&end->ring->head, memory_order_acquire) + ROOM - LINE;
         if (end->pos + size + (looks++ < 64 ? ROOM / 4 : 0) <= limit)
@@ -61,48 +97,133 @@ static inline __attribute__((always_inline)) void send(struct end *end, char *ow
         else
             _mm_pause();
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = work.batch - 1; i >= 0; i--) {
         unsigned long pos = end->pos + i * frame;
-        copy_wrapping(end->ring->lines, pos % ROOM + 8, own + i * len, len, 1);
-        if (i > 0)
-            atomic_store_explicit(word(end, pos), len, memory_order_relaxed);
+        if (work.leaves)
+            atomic_store_explicit(word(end, pos + frame), 0, memory_order_relaxed);
+        for (size_t done = 0, more; done < len; done += more) {
+            more = len - done < PIECE || work.in_place ? len - done : PIECE;
+            if (!work.in_place)
+                copy(end, pos + header(len) + done, own + i * len + done, more, 1);
+            atomic_store_explicit(word(end, pos), done + more, memory_order_release);
+        }
     }
-    atomic_store_explicit(word(end, end->pos), len, memory_order_release);
     end->pos += size;
-    if (end->ahead) /* a dialogue: fetches the lines of the next message */
-        for (size_t line = 0; line < size && size <= 2 * LINE; line += LINE)
+    if (work.answers && !work.leaves) /* a dialogue: fetches the lines of the next message */
+        for (size_t line = 0; line < size && line < FETCHED && !(work.in_place && line); line += LINE)
             atomic_store_explicit(word(end, end->pos + line), 0, memory_order_relaxed);
+    if (work.turns) {
+        atomic_store_explicit(&end->ring->seat, 0, memory_order_release);
+        atomic_signal_fence(memory_order_seq_cst);
+        if (atomic_load_explicit(&end->ring->lock, memory_order_relaxed))
+            abort();
+    }
 }
 
-static inline __attribute__((always_inline)) void receive(struct end *end, char *own, size_t len, int count)
+/* Waits until more than `done` bytes are written, and returns how many are. */
+ALWAYS_INLINE size_t wait_for(struct end *end, unsigned long pos, size_t done)
 {
-    size_t frame = (len + 8 + LINE - 1) & -(size_t)LINE, size = count * frame;
-    _Atomic unsigned long *first = word(end, end->pos);
-    if (!atomic_load_explicit(first, memory_order_acquire)) {
-        if (end->found) /* a stream: the sender gets away */
-            for (int i = 0; i < 16; i++)
-                _mm_pause();
-        end->found = 0;
-        while (!atomic_load_explicit(first, memory_order_acquire))
-            _mm_pause();
-    } else
+    size_t written = atomic_load_explicit(word(end, pos), memory_order_acquire);
+    if (written > done) {
         end->found = 1;
-    for (int i = 0; i < count; i++)
-        copy_wrapping(end->ring->lines, (end->pos + i * frame) % ROOM + 8, own + i * len, len, 0);
-    end->pos += size;
-    if (end->pos - end->cleared > BEHIND + STEP / 32) {
+        return written;
+    }
+    if (end->found) /* a stream: the sender gets away */
+        for (int i = 0; i < 16; i++)
+            _mm_pause();
+    end->found = 0;
+    while ((written = atomic_load_explicit(word(end, pos), memory_order_acquire)) <= done)
+        _mm_pause();
+    return written;
+}
+
+ALWAYS_INLINE void receive(struct end *end, char *own, struct work work)
+{
+    size_t len = work.len, frame = size_of(len);
+    check(work);
+    for (int i = 0; i < work.batch; i++, end->pos += frame)
+        for (size_t done = 0, written; done < len; done = written) {
+            written = wait_for(end, end->pos, done);
+            if (!work.in_place)
+                copy(end, end->pos + header(len) + done, own + i * len + done, written - done, 0);
+        }
+    if (work.in_place)
+        atomic_store_explicit(word(end, end->pos - frame), 0, memory_order_relaxed);
+    if (work.in_place || work.leaves)
+        end->cleared = end->pos;
+    if (end->pos - end->cleared > BEHIND + STEP / 32)
         for (; end->pos - end->cleared > BEHIND; end->cleared += LINE)
             atomic_store_explicit(word(end, end->cleared), 0, memory_order_relaxed);
-        if (end->cleared - end->limit >= STEP)
-            atomic_store_explicit(&end->ring->head, end->limit = end->cleared, memory_order_release);
+    if (end->cleared - end->limit >= STEP)
+        atomic_store_explicit(&end->ring->head, end->limit = end->cleared, memory_order_release);
+}
+
+ALWAYS_INLINE void take_part(struct work work, int second)
+{
+    static char messages[2][LONGEST];
+    char *own = messages[second];
+    struct end to = {.ring = second ? &back : &there, .limit = ROOM - LINE};
+    struct end from = {.ring = second ? &there : &back};
+    for (long n = 1; n <= work.count; n++) {
+        if (!work.len && second) {
+            while (ping != n)
+                _mm_pause();
+            atomic_store_explicit(&pong, n, memory_order_release);
+        } else if (!work.len) {
+            atomic_store_explicit(&ping, n, memory_order_release);
+            while (pong != n)
+                _mm_pause();
+        } else {
+            if (!second)
+                send(&to, own, work);
+            if (second || work.answers)
+                receive(&from, own, work);
+            if (second && work.answers)
+                send(&to, own, work);
+        }
     }
 }
 
-static double now(void)
+/* name, work: len, count, answers, batch, in_place, leaves, turns, checks */
+#define ROWS(ROW)                                                                                                      \
+    ROW("bare flags", {0, 10000, 1, 1, 0, 0, 0, 0})                                                                    \
+    ROW("round trip, 56 B", {56, 20000, 1, 1, 0, 0, 0, 0})                                                             \
+    ROW("round trip, 64 B", {64, 20000, 1, 1, 0, 0, 0, 0})                                                             \
+    ROW("round trip, 64 B, checked", {64, 20000, 1, 1, 0, 0, 0, 1})                                                    \
+    ROW("round trip, 1 KiB", {1 << 10, 5000, 1, 1, 0, 0, 0, 0})                                                        \
+    ROW("round trip, 1 KiB, nothing copied", {1 << 10, 20000, 1, 1, 1, 0, 0, 0})                                       \
+    ROW("round trip, 64 KiB", {64 << 10, 300, 1, 1, 0, 0, 0, 0})                                                       \
+    ROW("round trip, 64 KiB, left", {64 << 10, 300, 1, 1, 0, 1, 0, 0})                                                 \
+    ROW("round trip, 64 KiB, nothing copied", {64 << 10, 20000, 1, 1, 1, 0, 0, 0})                                     \
+    ROW("stream, 56 B", {56, 200000, 0, 1, 0, 0, 0, 0})                                                                \
+    ROW("stream, 64 B", {64, 200000, 0, 1, 0, 0, 0, 0})                                                                \
+    ROW("stream, 64 B, checked", {64, 200000, 0, 1, 0, 0, 0, 1})                                                       \
+    ROW("stream, 64 B, one of many", {64, 200000, 0, 1, 0, 0, 1, 0})                                                   \
+    ROW("stream, 64 B, one of many, checked", {64, 200000, 0, 1, 0, 0, 1, 1})                                          \
+    ROW("stream, 16 x 64 B at once", {64, 20000, 0, BATCH, 0, 0, 0, 0})                                                \
+    ROW("stream, 1 KiB", {1 << 10, 30000, 0, 1, 0, 0, 0, 0})                                                           \
+    ROW("stream, 64 KiB", {64 << 10, 1000, 0, 1, 0, 0, 0, 0})                                                          \
+    ROW("stream, 64 KiB, left", {64 << 10, 1000, 0, 1, 0, 1, 0, 0})
+
+#define BRACED(...) __VA_ARGS__
+#define ENTRY(name, ...) {name, __VA_ARGS__},
+static const struct {
+    const char *name;
+    struct work work;
+} rows[] = {ROWS(ENTRY)};
+enum { COUNT = sizeof rows / sizeof *rows };
+
+static int row;
+
+/* Each row has a copy of the code, in which the compiler knows the row's numbers. */
+#define CASE(row_name, ...)                                                                                            \
+    if (!strcmp(rows[row].name, row_name)) {                                                                           \
+        take_part((struct work)__VA_ARGS__, second);                                                                   \
+        return;                                                                                                        \
+    }
+static void take_part_in_row(int second)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1e9 + time.tv_nsec;
+    ROWS(CASE)
 }
 
 static void run_on(int cpu)
@@ -113,104 +234,93 @@ static void run_on(int cpu)
     sched_setaffinity(0, sizeof set, &set);
 }
 
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1e9 + time.tv_nsec;
+}
+
+/* Waits for the other thread. Both stay awake all the time: a host moves a virtual processor that has slept. */
+static void meet(void)
+{
+    static _Atomic long arrived;
+    long number = atomic_fetch_add(&arrived, 1);
+    while (atomic_load(&arrived) <= (number | 1))
+        _mm_pause();
+}
+
+static void *second_part(void *unused)
+{
+    for (run_on(1);;) {
+        meet();
+        if (row == COUNT)
+            return unused;
+        take_part_in_row(1);
+        meet();
+    }
+}
+
+static double measure(int which)
+{
+    double start = 0;
+    for (int round = 0; round < 2; round++) { /* the first warms up */
+        memset(&there, 0, sizeof there);
+        memset(&back, 0, sizeof back);
+        ping = pong = 0;
+        row = which;
+        meet();
+        start = now();
+        take_part_in_row(0);
+        meet();
+    }
+    return (now() - start) / rows[which].work.count / rows[which].work.batch;
+}
+
 static int compare(const void *one, const void *other)
 {
     double difference = *(const double *)one - *(const double *)other;
     return (difference > 0) - (difference < 0);
 }
 
-struct work {
-    long count;
-    size_t len; /* 0: bare flags */
-    int answers, batch, checks;
-};
-
-static inline __attribute__((always_inline)) void take_part(const struct work *work, size_t len, int batch, int checks,
-                                                            int second)
+/* 0: near, 1: far, 2: between */
+static int place(double flags)
 {
-    static char messages[2][LONGEST];
-    char *own = messages[second];
-    struct end to = {.ring = second ? &back : &there, .limit = ROOM - LINE, .ahead = work->answers};
-    struct end from = {.ring = second ? &there : &back};
-    for (long n = 1; n <= work->count; n++) {
-        if (!len && second) {
-            while (ping != n)
-                _mm_pause();
-            atomic_store_explicit(&pong, n, memory_order_release);
-        } else if (!len) {
-            atomic_store_explicit(&ping, n, memory_order_release);
-            while (pong != n)
-                _mm_pause();
-        } else {
-            if (!second)
-                check(checks), send(&to, own, len, batch);
-            if (second || work->answers)
-                check(checks), receive(&from, own, len, batch);
-            if (second && work->answers)
-                check(checks), send(&to, own, len, batch);
-        }
-    }
-}
-
-static void take_part_with(const struct work *work, int second)
-{
-    if (work->batch > 1)
-        take_part(work, 64, BATCH, 0, second); /* the compiler knows the numbers */
-    else if (work->len == LONGEST)
-        take_part(work, LONGEST, 1, 0, second);
-    else if (work->checks)
-        take_part(work, 64, 1, 1, second);
-    else if (work->len == 64)
-        take_part(work, 64, 1, 0, second);
-    else
-        take_part(work, work->len ? 56 : 0, 1, 0, second);
-}
-
-static void *second_part(void *work)
-{
-    run_on(1);
-    take_part_with(work, 1);
-    return NULL;
-}
-
-static double measure(struct work work)
-{
-    pthread_t second;
-    memset(&there, 0, sizeof there);
-    memset(&back, 0, sizeof back);
-    ping = pong = 0;
-    double start = now();
-    pthread_create(&second, NULL, second_part, &work);
-    take_part_with(&work, 0);
-    pthread_join(second, NULL);
-    return (now() - start) / work.count / work.batch;
+    return flags < NEAR ? 0 : flags > FAR ? 1 : 2;
 }
 
 int main(void)
 {
-    static const struct {
-        const char *name;
-        struct work work;
-    } rows[] = {
-        {"round trip, bare flags", {100000, 0, 1, 1, 0}},
-        {"round trip, 56 B", {100000, 56, 1, 1, 0}},
-        {"round trip, 64 B", {100000, 64, 1, 1, 0}},
-        {"round trip, 64 B, checked", {100000, 64, 1, 1, 1}},
-        {"stream, 56 B", {2000000, 56, 0, 1, 0}},
-        {"stream, 64 B", {2000000, 64, 0, 1, 0}},
-        {"stream, 64 B, checked", {2000000, 64, 0, 1, 1}},
-        {"stream, 16 x 64 B at once", {150000, 64, 0, BATCH, 0}},
-        {"stream, 1 KiB", {300000, LONGEST, 0, 1, 0}},
-    };
-    enum { ROWS = sizeof rows / sizeof *rows };
-    static double times[ROWS][RUNS];
+    static double times[COUNT][2][RUNS];
+    static int runs[COUNT][2];
+    pthread_t second;
     run_on(0);
+    pthread_create(&second, NULL, second_part, NULL);
+    double before = measure(0), after;
     for (int run = 0; run < RUNS; run++)
-        for (int row = 0; row < ROWS; row++)
-            times[row][run] = measure(rows[row].work);
-    for (int row = 0; row < ROWS; row++) {
-        qsort(times[row], RUNS, sizeof(double), compare);
-        printf("%-25s %6.1f ns (%.1f to %.1f)\n", rows[row].name, times[row][RUNS / 2],
-               times[row][RUNS / 4], times[row][RUNS * 3 / 4]);
+        for (int which = 0; which < COUNT; which++, before = after) {
+            double time = measure(which);
+            after = measure(0);
+            int at = place(before);
+            if (at < 2 && place(after) == at)
+                times[which][at][runs[which][at]++] = which ? time : after;
+        }
+    row = COUNT;
+    meet();
+    pthread_join(second, NULL);
+    printf("%-36s %31s %36s\n", "ns for a round trip, or a message", "near", "far");
+    for (int which = 0; which < COUNT; which++) {
+        printf("%-36s", rows[which].name);
+        for (int at = 0; at < 2; at++) {
+            int count = runs[which][at];
+            double *sorted = times[which][at];
+            qsort(sorted, count, sizeof *sorted, compare);
+            if (count < 3)
+                printf(" %36s", "-");
+            else
+                printf(" %8.1f (%7.1f to %7.1f, %2d runs)", sorted[count / 2], sorted[count / 4],
+                       sorted[count * 3 / 4], count);
+        }
+        puts("");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{Action, What},
     kind::{DROP_OLDEST, Kind, MANY_SENDERS},
     object::ring::{Piece, RawRing, ReceiveEnd, SendEnd},
-    sync::{self, ring::Received},
+    sync::{self, ring::Found},
 };
 use core::{
     cell::UnsafeCell,
@@ -668,17 +668,17 @@ pub unsafe extern "C" fn shm_ring_recv(
         let received = match to_receive(ring, buffer, size, timeout) {
             Some((raw, receiving, buffer)) => match &mut receiving.end {
                 Some(end) => raw.receive_at_once(end, buffer),
-                None => Received::Other,
+                None => Found::Other,
             },
-            None => Received::Other,
+            None => Found::Other,
         };
         match received {
-            Received::Message(len) => {
+            Found::Usual(len) => {
                 (*(*ring).receiving.get()).peeked = None;
                 len as isize
             }
-            Received::Nothing => receive_soon(ring, buffer, size, timeout),
-            Received::Other => receive_other(ring, buffer, size, timeout),
+            Found::Nothing => receive_soon(ring, buffer, size, timeout),
+            Found::Other => receive_other(ring, buffer, size, timeout),
         }
     }
 }

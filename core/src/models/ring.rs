@@ -1,6 +1,6 @@
 use crate::sync::{
     Area, AtomicU64, Deadline, Inquiry,
-    ring::{Consumer, Peers, Producer, Received, RingError, RingWords, View, room_for},
+    ring::{Consumer, Found, Peers, Producer, RingError, RingWords, View, room_for},
 };
 use loom::{sync::Arc, thread};
 
@@ -95,7 +95,7 @@ fn cross(capacity: usize, lengths: &'static [usize], batch: bool) {
     let mut buffer = vec![0; capacity];
     for (number, &words) in (1..).zip(lengths) {
         let len = match head.receive_usual(view, (&mut buffer).into()) {
-            Received::Message(len) => len,
+            Found::Usual(len) => len,
             _ => head
                 .receive_short(view, (&mut buffer).into())
                 .unwrap_or_else(|| {
@@ -247,8 +247,7 @@ fn slots_cross_behind_gaps() {
                             .unwrap();
                         assert!(!view.area.wraps(offset, 32));
                         view.area.write(offset, (&bytes).into());
-                        tail.append_message(view, 32);
-                        tail.commit(view);
+                        tail.commit_message(view, 32);
                     }
                 }
             });

@@ -44,6 +44,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    #[inline(always)]
     pub(super) fn new(receiver: &'a mut Receiver, found: Span) -> Message<'a> {
         Message { receiver, found }
     }
@@ -123,6 +124,7 @@ impl<'a> Message<'a> {
     /// this one; then the bytes that were read are arbitrary. [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) in a child
     /// made by `fork`, or if another process has recovered the receiver's role and released the message; then nothing
     /// has changed.
+    #[inline]
     pub fn release(self) -> Result<(), Error> {
         let raw = &self.receiver.raw;
         raw.release(&mut self.receiver.end, self.found)

@@ -234,6 +234,7 @@ impl Receiver {
     /// # Errors
     /// Those of [`recv`](Receiver::recv) but [`TooLong`](ErrorKind::TooLong); [`OutOfMemory`](ErrorKind::OutOfMemory)
     /// (`ENOMEM`) if the message wraps around the end of the ring, and a buffer for a copy cannot be allocated.
+    #[inline]
     pub fn peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Never)
     }
@@ -242,6 +243,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`), and those of [`peek`](Receiver::peek).
+    #[inline]
     pub fn try_peek(&mut self) -> Result<Message<'_>, Error> {
         self.peek_until(Deadline::Now)
     }
@@ -264,6 +266,7 @@ impl Receiver {
 
     interrupt_methods!(self, self.end.interrupt());
 
+    #[inline(always)]
     fn peek_until(&mut self, deadline: Deadline) -> Result<Message<'_>, Error> {
         let found = self.raw.peek(&mut self.end, &deadline)?;
         Ok(Message::new(self, found))

@@ -129,6 +129,7 @@ impl Sender {
     /// # Errors
     /// Those of [`send`](Sender::send); [`OutOfMemory`](ErrorKind::OutOfMemory) (`ENOMEM`) if the slot wraps around the
     /// end of the ring, and a buffer for it cannot be allocated.
+    #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Never)
     }
@@ -137,6 +138,7 @@ impl Sender {
     ///
     /// # Errors
     /// Those of [`try_send`](Sender::try_send).
+    #[inline]
     pub fn try_reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.reserve_until(len, Deadline::Now)
     }
@@ -151,6 +153,7 @@ impl Sender {
 
     interrupt_methods!(self, self.end.interrupt());
 
+    #[inline(always)]
     fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Slot<'_>, Error> {
         self.raw.reserve(&mut self.end, len, &deadline)?;
         Ok(Slot::new(self, len))

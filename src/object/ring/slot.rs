@@ -43,6 +43,7 @@ pub struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
+    #[inline]
     pub(super) fn new(sender: &'a mut Sender, len: usize) -> Slot<'a> {
         Slot {
             sender,
@@ -118,6 +119,7 @@ impl<'a> Slot<'a> {
     /// [`NotOwner`](ErrorKind::NotOwner) (`EPERM`) if the slot no longer belongs to this thread: in a child made by
     /// `fork`, or if another process has recovered the senders' lock or the sender's role and has sent a message. Then
     /// nothing has changed.
+    #[inline]
     pub fn commit(self) -> Result<(), Error> {
         let mut slot = ManuallyDrop::new(self); // so that it is not aborted
         let len = slot.len;

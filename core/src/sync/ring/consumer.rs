@@ -95,13 +95,12 @@ pub struct Span {
     begun: bool,
 }
 
-/// The result of [`Consumer::receive_usual`].
-pub enum Received {
-    /// It received a message of this length.
-    Message(usize),
+/// The result of looking for the usual message: see [`Consumer::find_usual`].
+pub enum Found<T> {
+    Usual(T),
     /// There is no message.
     Nothing,
-    /// It received no message. There may be one that is not the usual one, or that the buffer has no room for.
+    /// There may be another message, or the buffer has no room for this one.
     Other,
 }
 
@@ -170,35 +169,52 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Receives a message that is as long as the last one, does not wrap, and fits into the buffer: the most frequent
-    /// case alone.
+    /// Finds a message that is as long as the last one and does not wrap: the most frequent case alone. Its frame lies in
+    /// the area.
     #[inline(always)]
-    pub fn receive_usual(&mut self, view: View, buffer: Buffer) -> Received {
+    pub fn find_usual(&self, view: View) -> Found<Span> {
         let Known { word, len, size } = self.known;
         // The sum does not overflow: see `NONE`.
         if view.drops || self.offset.wrapping_add(size) > view.room() {
-            return Received::Other;
+            return Found::Other;
         }
-        // SAFETY: the offset is a multiple of a line's size. The frame, which has at least `len` bytes behind its word,
-        // ends inside the area, by the check above.
-        let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
         // Acquire: makes the frame's bytes visible.
-        let found = frame.word().load(Acquire);
+        let found = view.area.word(self.offset).load(Acquire);
         if found != word {
             // The caller has to know whether there is no message: it then does not look again at once, because each
             // look takes the line away from the sender.
             return if found == 0 {
-                Received::Nothing
+                Found::Nothing
             } else {
-                Received::Other
+                Found::Other
             };
         }
-        let Some(buffer) = buffer.part(0, len) else {
-            return Received::Other;
+        Found::Usual(Span {
+            pos: self.pos,
+            offset: self.offset + WORD,
+            len,
+            size,
+            begun: false,
+        })
+    }
+
+    /// Receives a message that [`find_usual`](Consumer::find_usual) finds, if it fits into the buffer. Returns its length.
+    #[inline(always)]
+    pub fn receive_usual(&mut self, view: View, buffer: Buffer) -> Found<usize> {
+        let Span { len, size, .. } = match self.find_usual(view) {
+            Found::Usual(message) => message,
+            Found::Nothing => return Found::Nothing,
+            Found::Other => return Found::Other,
         };
+        let Some(buffer) = buffer.part(0, len) else {
+            return Found::Other;
+        };
+        // SAFETY: the offset is a multiple of a line's size. The frame, which has at least `len` bytes behind its word,
+        // lies in the area.
+        let frame = unsafe { view.area.stretch_unchecked(self.offset, len) };
         frame.read(buffer);
         self.release_next(view, size);
-        Received::Message(len)
+        Found::Usual(len)
     }
 
     /// Receives a message if it is there, is short, does not wrap, and fits into the buffer. Returns its length.
@@ -501,6 +517,16 @@ impl Consumer {
     pub fn is_first(&self, view: View, message: &Span) -> bool {
         // Relaxed: this end has stored the value, or a later receiver has, at any time.
         view.drops || view.words.receiver.released.load(Relaxed) == message.pos
+    }
+
+    /// Releases a message that `find_usual` has found, if it is still the next one. Returns whether it was released.
+    #[inline(always)]
+    pub fn release_usual(&mut self, view: View, message: Span) -> bool {
+        let may_release = !view.drops && message.size < LARGE && self.is_first(view, &message);
+        if may_release {
+            self.release_next(view, message.size);
+        }
+        may_release
     }
 
     /// Releases a message. Returns false if the sender has dropped it; then the bytes that were read are arbitrary.

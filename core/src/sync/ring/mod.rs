@@ -62,7 +62,7 @@ use super::{
     sleepers::Sleepers,
 };
 
-pub use consumer::{Consumer, Received, Span};
+pub use consumer::{Consumer, Found, Span};
 pub use frame::{Damaged, LEN_MAX};
 pub use producer::Producer;
 

@@ -47,14 +47,17 @@ pub struct Producer {
     uncleared: u64,
     /// The end of the last reserved slot.
     slot_end: u64,
-    /// The first of the frames that are written and not committed: its position, offset and word.
-    pending: Option<(u64, usize, u64)>,
+    /// The first of the frames that were added and not committed.
+    pending: Option<Uncommitted>,
     /// The offset in front of which a short message needs no other check: up to there, the ring does not end, there is
     /// room, `reserved` covers it, and no look at the clock is due. 0 if the next short message has to find it anew.
     horizon: usize,
     usual: Usual,
     pace: Pace,
 }
+
+/// The position of a frame that is written and not committed, its offset and its word.
+type Uncommitted = (u64, usize, u64);
 
 /// The length of the last short message, and the size and the word of its frame. Most messages are as long as the one
 /// before.
@@ -207,9 +210,7 @@ impl Producer {
         self.offset += size;
         self.store_end(view);
         self.commit_frame(view, frame.word(), word);
-        if self.pace.is_slow && !view.drops {
-            self.fetch(view.area, size);
-        }
+        self.fetch_if_slow(view, size);
         true
     }
 
@@ -298,14 +299,34 @@ impl Producer {
         true
     }
 
-    /// Brings the lines of the next message into this processor's cache while the receiver works. Does nothing if the
-    /// ring is nearly full, because the receiver still uses these lines. In a stream, the caller leaves this call out
-    /// for the same reason.
+    /// Brings the lines of the next message into this processor's cache while the receiver works, if messages are far
+    /// apart. Does nothing if the ring is nearly full, because the receiver still uses these lines. `size`: that of the
+    /// last frame.
+    #[inline(always)]
+    fn fetch_if_slow(&self, view: View, size: usize) {
+        if self.pace.is_slow && !view.drops {
+            self.fetch(view.area, size);
+        }
+    }
+
     #[inline(never)]
     fn fetch(&self, area: Area, size: usize) {
-        if self.knows_room(2 * size) {
-            // The lines are free, and other processes only wait there for a word that is not 0.
+        if !self.knows_room(2 * size + LINE) {
+            return;
+        }
+        // All these lines are free, and other processes only wait there for a word that is not 0.
+        if size < LARGE {
             area.clear_words::<LINE>(self.offset, size.min(FETCHED * LINE));
+        } else {
+            // The lines with the words of the next frame and of the one behind it. See `store_end`.
+            let end = self.offset + size;
+            let end = if end < area.len() {
+                end
+            } else {
+                end - area.len()
+            };
+            area.clear_words::<LINE>(self.offset, LINE);
+            area.clear_words::<LINE>(end, LINE);
         }
     }
 
@@ -336,12 +357,12 @@ impl Producer {
             return self.send_in_pieces(view, bytes, deadline, peers);
         }
         self.reserve(view, bytes.len(), deadline, peers)?;
-        self.append_copy(view, bytes);
+        view.area.write_wrapping(self.offset + WORD, bytes);
+        self.pending = Some(self.append_message(view, bytes.len()));
         Ok(())
     }
 
-    /// Finds room for a message, and returns the offset for its bytes. It has no effect unless `append_message` and
-    /// `commit` follow.
+    /// Finds room for a message, and returns the offset for its bytes. It has no effect unless `commit_message` follows.
     pub fn reserve(
         &mut self,
         view: View,
@@ -441,7 +462,7 @@ impl Producer {
             words.gap.store(0, Relaxed);
             return Err(refused);
         }
-        self.append(view, gap(to_end));
+        self.pending = Some(self.append(view, gap(to_end)));
         Ok(self.offset + WORD)
     }
 
@@ -462,34 +483,46 @@ impl Producer {
         view.words.sender.tail.load(Relaxed) == committed
     }
 
-    /// Adds the message that was written at the offset that [`reserve`](Producer::reserve) returned. `len`: at most the
-    /// length that was reserved.
-    #[inline]
-    pub fn append_message(&mut self, view: View, len: usize) {
+    /// Commits the message that was written at the offset that [`reserve`](Producer::reserve) returned. `len`: at most
+    /// the length that was reserved.
+    #[inline(always)]
+    pub fn commit_message(&mut self, view: View, len: usize) {
+        let first = self.append_message(view, len);
+        self.commit_from(view, first);
+    }
+
+    /// Copies a message to the room that `reserve` has found, and commits it.
+    pub fn commit_copy(&mut self, view: View, bytes: Source) {
+        view.area.write_wrapping(self.offset + WORD, bytes);
+        self.commit_message(view, bytes.len());
+    }
+
+    /// Adds the message of a slot, and returns the first frame that is not committed.
+    #[inline(always)]
+    fn append_message(&mut self, view: View, len: usize) -> Uncommitted {
         let frame = message(len);
         if self.pos + (frame.size as u64) < self.slot_end {
             // The caller may have written into the other lines of the slot.
             self.extend_uncleared(view, self.slot_end);
         }
-        self.append(view, frame);
+        self.append(view, frame)
     }
 
-    /// Copies a message to the room that `reserve` has found, and adds it.
-    pub fn append_copy(&mut self, view: View, bytes: Source) {
-        view.area.write_wrapping(self.offset + WORD, bytes);
-        self.append_message(view, bytes.len());
-    }
-
+    /// Adds a frame, and returns the first that is not committed: either this one or `pending`.
     #[inline(always)]
-    fn append(&mut self, view: View, frame: Frame) {
+    fn append(&mut self, view: View, frame: Frame) -> Uncommitted {
         let word = frame.word(self.pace.cpu_at(self.pos, frame.size));
-        match self.pending {
-            None => self.pending = Some((self.pos, self.offset, word)),
-            // Relaxed: as in `add_short`.
-            Some(_) => view.area.word(self.offset).store(word, Relaxed),
-        }
+        let first = match self.pending.take() {
+            None => (self.pos, self.offset, word),
+            Some(first) => {
+                // Relaxed: as in `add_short`.
+                view.area.word(self.offset).store(word, Relaxed);
+                first
+            }
+        };
         self.expect_large(view, frame.size);
         self.advance(view, frame.size);
+        first
     }
 
     /// Moves `uncleared` behind the place in the next round of a frame at `pos` that is about to be
@@ -514,9 +547,14 @@ impl Producer {
     /// Commits all added messages at once.
     #[inline]
     pub fn commit(&mut self, view: View) {
-        let Some((_, offset, word)) = self.pending.take() else {
-            return;
-        };
+        if let Some(first) = self.pending.take() {
+            self.commit_from(view, first);
+        }
+    }
+
+    /// Commits all frames from the first one on.
+    #[inline(always)]
+    fn commit_from(&mut self, view: View, (pos, offset, word): Uncommitted) {
         self.store_end(view);
         self.commit_frame(view, view.area.word(offset), word);
         if self.dirty {
@@ -524,6 +562,7 @@ impl Producer {
             // Release: a sender that sees this 0 sees the committed frames.
             view.words.sender.dirty.store(0, Release);
         }
+        self.fetch_if_slow(view, (self.pos - pos) as usize);
     }
 
     /// Stores 0 where the next frame will begin, unless 0 is there.
@@ -653,6 +692,7 @@ impl Producer {
         first.store(frame(FrameKind::Done).word(cpu), Release);
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
+        self.fetch_if_slow(view, size);
         Ok(())
     }
 

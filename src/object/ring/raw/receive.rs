@@ -8,7 +8,7 @@ use crate::{
     object::{interrupt, readiness::Readiness, role::Role},
     sync::{
         Buffer, Claim, Deadline, Inquiry, Interrupt,
-        ring::{self, Consumer, Peers, Received, RingError},
+        ring::{self, Consumer, Found, Peers, RingError},
     },
     sys,
 };
@@ -104,19 +104,19 @@ impl RawRing {
         deadline: &Deadline,
     ) -> Result<usize, Error> {
         match self.receive_at_once(end, buffer) {
-            Received::Message(len) => Ok(len),
-            Received::Nothing => self.receive_soon(end, buffer, deadline),
-            Received::Other => self.receive_other(end, buffer, deadline),
+            Found::Usual(len) => Ok(len),
+            Found::Nothing => self.receive_soon(end, buffer, deadline),
+            Found::Other => self.receive_other(end, buffer, deadline),
         }
     }
 
     /// Receives a message in the most frequent case alone: see [`Consumer::receive_usual`].
     #[inline(always)]
-    pub fn receive_at_once(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Received {
+    pub fn receive_at_once(&self, end: &mut ReceiveEnd, buffer: Buffer) -> Found<usize> {
         if end.role.is_certainly_ours() {
             end.head.receive_usual(self.view(), buffer)
         } else {
-            Received::Other
+            Found::Other
         }
     }
 
@@ -142,10 +142,9 @@ impl RawRing {
         buffer: Buffer,
         deadline: &Deadline,
     ) -> Result<usize, Error> {
-        let may_wait = !matches!(deadline, Deadline::Now) && end.role.is_ours();
-        if may_wait && end.head.arrives_soon(self.view()) {
+        if self.arrives_soon(end, deadline) {
             // The usual message is received here, without a call.
-            if let Received::Message(len) = end.head.receive_usual(self.view(), buffer) {
+            if let Found::Usual(len) = end.head.receive_usual(self.view(), buffer) {
                 return Ok(len);
             }
             if let Some(len) = self.receive_short(end, buffer) {
@@ -153,6 +152,13 @@ impl RawRing {
             }
         }
         self.receive_otherwise(end, buffer, deadline)
+    }
+
+    /// Looks a few times for a message that had not arrived, if the caller may wait. Returns whether there is one.
+    #[inline(always)]
+    fn arrives_soon(&self, end: &mut ReceiveEnd, deadline: &Deadline) -> bool {
+        let may_wait = !matches!(deadline, Deadline::Now) && end.role.is_ours();
+        may_wait && end.head.arrives_soon(self.view())
     }
 
     /// Receives a message if it is there, is short, does not wrap, and fits into the buffer. Returns its length.
@@ -342,16 +348,28 @@ impl RawRing {
     }
 
     /// Waits for a message, and has its bytes in one piece: see `message`.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: &Deadline) -> Result<ring::Span, Error> {
-        let view = self.view();
-        if end.role.is_ours()
-            && let Some(message) = end.head.next(view)
-            && !message.wraps(view)
-        {
-            return Ok(message);
+        // The usual message is found here, without a call: it then stays in registers.
+        match self.peek_at_once(end) {
+            Found::Usual(message) => return Ok(message),
+            Found::Nothing if self.arrives_soon(end, deadline) => {
+                if let Found::Usual(message) = self.peek_at_once(end) {
+                    return Ok(message);
+                }
+            }
+            _ => {}
         }
         self.peek_otherwise(end, deadline)
+    }
+
+    #[inline(always)]
+    fn peek_at_once(&self, end: &ReceiveEnd) -> Found<ring::Span> {
+        if end.role.is_certainly_ours() {
+            end.head.find_usual(self.view())
+        } else {
+            Found::Other
+        }
     }
 
     #[inline(never)]
@@ -407,8 +425,16 @@ impl RawRing {
     }
 
     /// Releases a message that was peeked at.
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, end: &mut ReceiveEnd, message: ring::Span) -> Result<(), Error> {
+        if end.role.is_certainly_ours() && end.head.release_usual(self.view(), message) {
+            return Ok(());
+        }
+        self.release_otherwise(end, message)
+    }
+
+    #[inline(never)]
+    fn release_otherwise(&self, end: &mut ReceiveEnd, message: ring::Span) -> Result<(), Error> {
         if !end.role.is_ours() || !end.head.is_first(self.view(), &message) {
             return Err(self.not_released(ErrorKind::NotOwner));
         }

@@ -18,8 +18,7 @@ pub(crate) struct SendEnd {
     /// The place of its claim, and of its seat.
     claim: usize,
     keeper: Keeper,
-    /// The thread that began to keep the senders' lock last.
-    keeping_thread: ThreadProof,
+    user: User,
     /// Whether no other sender has sent between the last two messages of this one.
     in_a_row: bool,
     /// What was reserved, and neither committed nor aborted.
@@ -28,6 +27,28 @@ pub(crate) struct SendEnd {
     buffer: PieceBuffer,
     watch: Watch,
     interrupt: Shared<Interrupt>,
+}
+
+/// The thread that has used an end last, if that is known.
+#[derive(Default)]
+struct User {
+    thread: u64,
+    proof: ThreadProof,
+}
+
+impl User {
+    fn this_thread(thread: Holder) -> User {
+        User {
+            thread: thread.bits(),
+            proof: ThreadProof::of_this_thread(),
+        }
+    }
+
+    /// Returns the calling thread, if it is this one.
+    #[inline(always)]
+    fn here(&self) -> Option<Holder> {
+        self.proof.holds().then(|| Holder::from_bits(self.thread))
+    }
 }
 
 /// A slot, from `reserve` to `commit`, `abort`, or the next use of its end.
@@ -105,7 +126,7 @@ impl RawRing {
             role,
             claim,
             keeper: Keeper::default(),
-            keeping_thread: ThreadProof::default(),
+            user: User::default(),
             in_a_row: false,
             reserved: None,
             buffer: PieceBuffer::default(),
@@ -172,8 +193,7 @@ impl RawRing {
 
     #[inline(always)]
     fn unlock(&self, end: &mut SendEnd) {
-        let kept = self.end_kept(end);
-        if !kept && self.has_many_senders() {
+        if self.has_many_senders() && !self.end_kept(end) {
             self.unlock_or_keep(end);
         }
     }
@@ -189,9 +209,9 @@ impl RawRing {
     fn unlock_or_keep(&self, end: &mut SendEnd) {
         let Parties { lock, kept, .. } = &self.words().parties;
         let seat = (end.claim, &self.seats()[end.claim]);
-        let me = self.object.me().bits();
-        if end.keeper.keep(lock, me, seat, kept, end.in_a_row) {
-            end.keeping_thread = ThreadProof::of_this_thread();
+        let me = self.object.me();
+        if end.keeper.keep(lock, me.bits(), seat, kept, end.in_a_row) {
+            end.user = User::this_thread(me);
         } else {
             // An error means that another program has overwritten the lock.
             let _ = lock.unlock(&self.object);
@@ -280,9 +300,11 @@ impl RawRing {
     fn send_kept(&self, end: &mut SendEnd, bytes: Source) -> bool {
         let lock = &self.words().parties.lock;
         let seat = &self.seats()[end.claim];
-        let may_begin =
-            end.keeper.thread().is_some() && end.keeping_thread.holds() && end.reserved.is_none();
-        if !may_begin || !end.keeper.begin(lock, seat) {
+        let keeps = end
+            .user
+            .here()
+            .is_some_and(|me| end.keeper.thread() == Some(me.bits()));
+        if !keeps || end.reserved.is_some() || !end.keeper.begin(lock, seat) {
             return false;
         }
         let sent = end.tail.send_usual(self.view(), bytes);
@@ -401,22 +423,40 @@ impl RawRing {
     }
 
     /// Finds room for a message: see `slot`. The senders' lock stays locked until `commit` or `abort`.
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&self, end: &mut SendEnd, len: usize, deadline: &Deadline) -> Result<(), Error> {
-        if !self.has_many_senders()
-            && end.role.is_ours()
-            && end.reserved.is_none()
-            && let Some(offset) = end.tail.reserve_at_once(self.view(), len)
-        {
-            end.reserved = Some(Reserved {
-                by: self.object.me(),
-                len,
-                offset,
-                wraps: false,
-            });
+        if self.reserve_at_once(end, len) {
             return Ok(());
         }
         self.reserve_otherwise(end, len, deadline)
+    }
+
+    /// Finds room for a message in the most frequent case alone: see [`Producer::reserve_at_once`]. Returns whether there
+    /// is room.
+    #[inline(never)]
+    fn reserve_at_once(&self, end: &mut SendEnd, len: usize) -> bool {
+        if self.has_many_senders() || !end.role.is_certainly_ours() || end.reserved.is_some() {
+            return false;
+        }
+        let Some(offset) = end.tail.reserve_at_once(self.view(), len) else {
+            return false;
+        };
+        let by = end.user.here().unwrap_or_else(|| self.find_user(end));
+        end.reserved = Some(Reserved {
+            by,
+            len,
+            offset,
+            wraps: false,
+        });
+        true
+    }
+
+    /// Remembers the calling thread as the user of an end, and returns it.
+    #[cold]
+    fn find_user(&self, end: &mut SendEnd) -> Holder {
+        let me = self.object.me();
+        end.user = User::this_thread(me);
+        me
     }
 
     #[inline(never)]
@@ -570,11 +610,10 @@ impl RawRing {
         let view = self.view();
         match end.reserved.take() {
             Some(Reserved { wraps: true, .. }) => {
-                end.tail.append_copy(view, end.buffer.source(len))
+                end.tail.commit_copy(view, end.buffer.source(len))
             }
-            _ => end.tail.append_message(view, len),
+            _ => end.tail.commit_message(view, len),
         }
-        end.tail.commit(view);
         self.unlock(end);
         Ok(())
     }
