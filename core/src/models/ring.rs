@@ -118,7 +118,7 @@ fn messages_cross() {
 /// More than fits: the sender waits for the receiver, and wraps at the end.
 #[test]
 fn the_sender_waits_for_room() {
-    // Room for two frames of a line each, in five lines.
+    // Room for two frames of a line each, in seven lines.
     check(|| cross(16, &[1, 1, 1, 1, 1, 1], false), 2);
 }
 
@@ -162,7 +162,7 @@ fn send_batch(view: View, tail: &mut Producer, first: u64, last: u64) {
 fn batches_cross() {
     check(
         || {
-            // Room for two frames of a line each, in five lines.
+            // Room for two frames of a line each, in seven lines.
             let memory = Memory::new(16, false);
             let sender = thread::spawn({
                 let memory = memory.clone();
@@ -224,7 +224,7 @@ fn the_longest_message_crosses() {
 /// The lines of a large frame are not cleared: short messages come to its place in the next round.
 #[test]
 fn short_messages_follow_a_large_one() {
-    // Room for a frame of five lines, in eight lines.
+    // Room for a frame of five lines, in ten lines.
     check(|| cross(64, &[5, 1, 1, 1, 1, 1, 1], false), 2);
 }
 
@@ -233,7 +233,7 @@ fn short_messages_follow_a_large_one() {
 fn slots_cross_behind_gaps() {
     check(
         || {
-            // A frame of three lines at most, in eight lines.
+            // A frame of four lines at most, in nine lines.
             let memory = Memory::new(40, false);
             let sender = thread::spawn({
                 let memory = memory.clone();

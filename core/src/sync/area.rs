@@ -445,7 +445,7 @@ impl Area<'_> {
     pub fn fetch_to_write(self, _: usize) {}
 
     pub fn clear_words<const APART: usize>(self, offset: usize, len: usize) {
-        for at in (offset..offset + len).step_by(APART) {
+        for at in (offset..(offset + len).min(self.len())).step_by(APART) {
             self.word(at).store(0, super::atomic::Ordering::Relaxed);
         }
     }

@@ -68,13 +68,15 @@ impl Keeper {
         (self.number != 0).then_some(self.thread)
     }
 
-    /// Begins a turn. The calling thread is the one that began to keep the lock. Returns false if another user wants
-    /// the lock or has it.
+    /// Begins a turn. This user keeps the lock, and the calling thread is the one that began to keep it: see `thread`.
+    /// Returns false if another user wants the lock or has it.
     #[inline(always)]
     pub fn begin(&mut self, lock: &Mutex, seat: &Seat) -> bool {
         // Relaxed: the barrier orders this store before the load of the lock's word. It pairs with the heavy barrier in
         // `Mutex::take_kept`, between the store of the flag and the load of the seat: either this thread sees the flag,
-        // or the other one sees this number.
+        // or the other one sees this number. The compiler keeps it in front of the turn's stores, too, so that the next
+        // user finds the number of a thread that was killed in its turn.
+        debug_assert_ne!(self.number, 0);
         seat.0.store(self.thread, Relaxed);
         barrier_of_participant();
         let begun = lock.is_kept_as(self.number);
@@ -97,7 +99,7 @@ impl Keeper {
     /// Ends a turn that [`begin`](Keeper::begin) has begun.
     #[inline(always)]
     pub fn end_turn(&mut self, lock: &Mutex, seat: &Seat) {
-        // Release: pairs with the acquire in `Seats::has_left`: the next owner sees what this one wrote. The barrier
+        // Release: pairs with the acquire in `Seats::user`: the next owner sees what this one wrote. The barrier
         // is as in `begin`: if the other thread has seen the number, this one sees the flag, and wakes it.
         seat.0.store(0, Release);
         barrier_of_participant();
@@ -128,7 +130,12 @@ impl Keeper {
         count: &AtomicU64,
         in_a_row: bool,
     ) -> bool {
-        self.turns = if in_a_row { self.turns + 1 } else { 0 };
+        // Not beyond `TURNS`: a process that keeps no lock counts on without end.
+        self.turns = if in_a_row {
+            (self.turns + 1).min(TURNS)
+        } else {
+            0
+        };
         self.turns >= TURNS && takes_part() && self.keep_now(lock, me, (place, seat), count)
     }
 
@@ -168,7 +175,7 @@ impl<T> Seats<'_, T> {
         let Some(place) = place(owner) else {
             return owner;
         };
-        // Acquire: see `Keeper::end`.
+        // Acquire: see `Keeper::end_turn`.
         self.seats.get(place).map_or(0, |seat| seat.0.load(Acquire))
     }
 

@@ -23,8 +23,8 @@ const SHORT: usize = 128;
 /// also the number of bytes between two looks at the clock.
 const AHEAD: u64 = 8192;
 
-/// The largest number of lines that a sender fetches for its next message.
-const FETCHED: usize = 17;
+/// The largest number of bytes that a sender fetches for its next message: 17 lines.
+const FETCHED: usize = 17 * LINE;
 
 /// The number of times that a sender without room looks for plenty of room before it accepts as much as it needs. If it
 /// accepted that at once, it would look again for every message, and take the line with `head` away from the receiver
@@ -210,7 +210,7 @@ impl Producer {
         self.offset += size;
         self.store_end(view);
         self.commit_frame(view, frame.word(), word);
-        self.fetch_if_slow(view, size);
+        self.fetch_if_slow(view, size, FETCHED);
         true
     }
 
@@ -299,33 +299,33 @@ impl Producer {
         true
     }
 
-    /// Brings the lines of the next message into this processor's cache while the receiver works, if messages are far
-    /// apart. Does nothing if the ring is nearly full, because the receiver still uses these lines. `size`: that of the
-    /// last frame.
+    /// Brings lines of the next message into this processor's cache while the receiver works, if messages are far apart.
+    /// `size`: that of the last frame. `most`: how many bytes of the next one are worth it.
     #[inline(always)]
-    fn fetch_if_slow(&self, view: View, size: usize) {
+    fn fetch_if_slow(&self, view: View, size: usize, most: usize) {
         if self.pace.is_slow && !view.drops {
-            self.fetch(view.area, size);
+            self.fetch(view.area, size, most);
         }
     }
 
+    /// Does nothing if the ring is nearly full, because the receiver still uses these lines.
     #[inline(never)]
-    fn fetch(&self, area: Area, size: usize) {
+    fn fetch(&self, area: Area, size: usize, most: usize) {
+        // No slot and no uncommitted frame is behind `pos`, and the lines up to `limit` are free: `head` only grows. So
+        // other processes only wait there for a word that is not 0. A sender that is killed here leaves zeroes, so
+        // `reserved` need not cover these lines.
         if !self.knows_room(2 * size + LINE) {
             return;
         }
-        // All these lines are free, and other processes only wait there for a word that is not 0.
-        if size < LARGE {
-            area.clear_words::<LINE>(self.offset, size.min(FETCHED * LINE));
-        } else {
-            // The lines with the words of the next frame and of the one behind it. See `store_end`.
+        area.clear_words::<LINE>(self.offset, size.min(most));
+        if size >= LARGE {
+            // The line behind the next frame, in which `store_end` stores 0.
             let end = self.offset + size;
             let end = if end < area.len() {
                 end
             } else {
                 end - area.len()
             };
-            area.clear_words::<LINE>(self.offset, LINE);
             area.clear_words::<LINE>(end, LINE);
         }
     }
@@ -362,7 +362,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Finds room for a message, and returns the offset for its bytes. It has no effect unless `commit_message` follows.
+    /// Finds room for a message, and returns the offset for its bytes. Nothing is received unless
+    /// `commit_message` follows, or `append_message` and `commit`.
     pub fn reserve(
         &mut self,
         view: View,
@@ -562,7 +563,10 @@ impl Producer {
             // Release: a sender that sees this 0 sees the committed frames.
             view.words.sender.dirty.store(0, Release);
         }
-        self.fetch_if_slow(view, (self.pos - pos) as usize);
+        let size = (self.pos - pos) as usize;
+        // The caller need not write all of a large slot, and the receiver has not cleared the lines of the last one.
+        let most = if size < LARGE { FETCHED } else { LINE };
+        self.fetch_if_slow(view, size, most);
     }
 
     /// Stores 0 where the next frame will begin, unless 0 is there.
@@ -692,7 +696,7 @@ impl Producer {
         first.store(frame(FrameKind::Done).word(cpu), Release);
         view.words.sender.tail.store(self.pos, Release);
         view.words.asleep.receivers.wake(first, self.pos);
-        self.fetch_if_slow(view, size);
+        self.fetch_if_slow(view, size, FETCHED);
         Ok(())
     }
 

@@ -351,16 +351,18 @@ impl RawRing {
     #[inline(always)]
     pub fn peek(&self, end: &mut ReceiveEnd, deadline: &Deadline) -> Result<ring::Span, Error> {
         // The usual message is found here, without a call: it then stays in registers.
+        let mut is_late = false;
         match self.peek_at_once(end) {
             Found::Usual(message) => return Ok(message),
-            Found::Nothing if self.arrives_soon(end, deadline) => {
-                if let Found::Usual(message) = self.peek_at_once(end) {
+            Found::Nothing => {
+                is_late = !self.arrives_soon(end, deadline);
+                if !is_late && let Found::Usual(message) = self.peek_at_once(end) {
                     return Ok(message);
                 }
             }
-            _ => {}
+            Found::Other => {}
         }
-        self.peek_otherwise(end, deadline)
+        self.peek_otherwise(end, deadline, is_late)
     }
 
     #[inline(always)]
@@ -372,13 +374,19 @@ impl RawRing {
         }
     }
 
+    /// Waits for a message that `peek_at_once` has not found. `is_late`: it has not arrived soon.
     #[inline(never)]
     fn peek_otherwise(
         &self,
         end: &mut ReceiveEnd,
         deadline: &Deadline,
+        is_late: bool,
     ) -> Result<ring::Span, Error> {
-        let message = self.look_for_message(end, deadline)?;
+        let message = if is_late {
+            self.wait_for_message(end, deadline)?
+        } else {
+            self.look_for_message(end, deadline)?
+        };
         let view = self.view();
         if message.wraps(view) {
             if end.buffer.allocate(self.room).is_err() {
@@ -419,6 +427,15 @@ impl RawRing {
         {
             return Ok(message);
         }
+        self.wait_for_message(end, deadline)
+    }
+
+    fn wait_for_message(
+        &self,
+        end: &mut ReceiveEnd,
+        deadline: &Deadline,
+    ) -> Result<ring::Span, Error> {
+        self.expect_ours(&end.role, Action::Peek)?;
         self.look_at_head(end, *deadline, (Action::Peek, 0), |head, time, peers| {
             head.peek(self.view(), time, peers)
         })

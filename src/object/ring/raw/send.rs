@@ -29,7 +29,7 @@ pub(crate) struct SendEnd {
     interrupt: Shared<Interrupt>,
 }
 
-/// The thread that has used an end last, if that is known.
+/// The thread that began to keep the senders' lock last, or has reserved a slot of a ring for one sender, if it is known.
 #[derive(Default)]
 struct User {
     thread: u64,
