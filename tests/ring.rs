@@ -959,6 +959,22 @@ fn a_sender_that_sends_often_keeps_no_other_from_sending() {
     expect_number(&mut receiver, 7);
 }
 
+/// A batch of no messages is sent at once, also while another sender has a slot reserved.
+#[test]
+fn an_empty_batch_waits_for_nothing() {
+    let test = Environment::new();
+    let ring = many().open(test.name(), 4096).unwrap();
+    let (mut one, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());
+    let slot = one.reserve(8).unwrap();
+    assert_eq!(other.send_batch(&[]).unwrap(), 0);
+    drop(slot);
+
+    let in_c = CRing::new(0);
+    // SAFETY: the ring is open, and a batch of no messages has no array.
+    let sent = unsafe { shm_ring_send_batch(in_c.ring, ptr::null(), 0, -1) };
+    assert_eq!(sent, 0);
+}
+
 /// A sender that keeps the senders' lock excludes the others only while it has a slot reserved.
 #[test]
 fn a_slot_of_a_sender_that_sends_often_excludes_the_others() {

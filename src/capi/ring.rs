@@ -425,8 +425,8 @@ impl Drop for shm_ring {
 }
 
 /// Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
-/// its process ends; a ring with SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless
-/// shm_ring_set_interruptible() allows it.
+/// its process ends, even if that first call fails because the message is too long or there is no room; a ring with
+/// SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless shm_ring_set_interruptible() allows it.
 ///
 /// ring: a handle that is open.
 /// message: the bytes, which are copied and may lie in shared memory.
@@ -506,7 +506,7 @@ unsafe fn send_otherwise(
 /// ring: a handle that is open.
 /// messages: an array of count structures. Each is read once. The structures, and the bytes that they point to, may
 /// lie in shared memory.
-/// count: how many messages.
+/// count: how many messages. With 0, the call sends none, does not wait, and returns 0.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were sent, beginning with the first; or -1, and then none was.
@@ -526,6 +526,9 @@ pub unsafe extern "C" fn shm_ring_send_batch(
         let (raw, sending) = unsafe { sending("shm_ring_send_batch", ring) }?;
         expect_array(raw.object(), Action::Send, messages, count)?;
         let deadline = deadline(raw.object(), Action::Send, timeout)?;
+        if count == 0 {
+            return Ok(0);
+        }
         let end = sending.end(raw, Action::Send)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {
@@ -546,8 +549,9 @@ pub unsafe extern "C" fn shm_ring_send_batch(
 /// the other senders wait until then.
 ///
 /// If the thread that has reserved the slot ends, the next call that sends with this handle aborts the slot; in a ring
-/// with SHMKEY_MANY_SENDERS, so does the next one with any handle. shm_ring_end_sending() and shm_ring_close() abort
-/// it, too; while that thread is live, they fail in every other thread (EPERM).
+/// with SHMKEY_MANY_SENDERS, so does the next one with any handle, except that one with SHMKEY_NO_WAIT may still fail
+/// with EAGAIN for about 10 milliseconds. shm_ring_end_sending() and shm_ring_close() abort it, too; while that thread is
+/// live, they fail in every other thread (EPERM).
 ///
 /// ring: a handle that is open.
 /// size: how many bytes, 0 to the ring's capacity.
@@ -597,8 +601,8 @@ pub unsafe extern "C" fn shm_ring_reserve(
 /// size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 ///
 /// Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-/// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EINVAL the
-/// slot has fewer bytes; EFAULT ring or slot is NULL.
+/// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it, or, in a ring with
+/// SHMKEY_MANY_SENDERS, another thread; EINVAL the slot has fewer bytes; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
 #[must_use]
@@ -623,8 +627,8 @@ pub unsafe extern "C" fn shm_ring_commit(
 /// slot: as shm_ring_reserve() has stored it.
 ///
 /// Returns: 0; or -1, and then nothing has changed.
-/// Errors: EPERM the slot is no longer reserved, or another thread or this process's parent has reserved it; EFAULT
-/// ring or slot is NULL.
+/// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it, or, in a ring with
+/// SHMKEY_MANY_SENDERS, another thread; EFAULT ring or slot is NULL.
 /// Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 /// not in a signal handler.
 #[cfg_attr(feature = "capi", unsafe(no_mangle))]

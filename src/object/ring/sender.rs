@@ -85,7 +85,7 @@ impl Sender {
 
     /// Sends several messages; waits until there is room for all of them. Returns the number of messages that were
     /// sent, which is smaller if one of them cannot be sent. Messages for which there is room together become visible
-    /// to the receiver at once.
+    /// to the receiver at once. With no messages, it returns 0 at once.
     ///
     /// # Errors
     /// Those of [`send`](Sender::send), if the first message was not sent.
@@ -115,6 +115,9 @@ impl Sender {
     }
 
     fn send_batch_until(&mut self, messages: &[&[u8]], deadline: Deadline) -> Result<usize, Error> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
         let messages = messages.iter().map(|&message| Ok(message.into()));
         self.raw.send_batch(&mut self.end, messages, deadline)
     }
