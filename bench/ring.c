@@ -1,13 +1,13 @@
-/* What a ring's protocol costs: what two processors must do to pass messages through memory that is used in turn. A
+/* Measures what a ring's protocol costs: what two processors must do to pass messages through a circular buffer. A
  * message begins on a cache line, and its first word tells how many of its bytes are written. The receiver reads them,
- * clears the first word of each line some lines later, and says how far it is once in a while. There is nothing else:
+ * clears the first word of each line some lines later, and stores its position from time to time. There is nothing else:
  * no roles, deaths or sleepers, and both sides know the length.
  *
  *     gcc -O2 -march=native -pthread bench/ring.c -o ring && ./ring
  *
  * It needs an x86-64 machine with the processors 0 and 1 on different cores, and takes 7 seconds. A host moves virtual
  * processors. So a round trip of bare flags is measured before and after each row, and a run counts as near or as far
- * only if both times say so ("-": fewer than three runs). Where the flags take other times, change NEAR and FAR.
+ * only if both times say so ("-": fewer than three runs). If the flags take other times, change SIBLINGS, NEAR and FAR.
  */
 #define _GNU_SOURCE
 #include <immintrin.h>
@@ -99,7 +99,7 @@ ALWAYS_INLINE void send(struct end *end, char *own, struct work work)
         if (atomic_load_explicit(&end->ring->lock, memory_order_relaxed))
             abort();
     }
-    /* One line stays free. First waits for much room, so that it seldom takes the line of `head` from the receiver. */
+    /* One line stays free. The sender first waits for much room, so that it seldom takes the line of `head` away. */
     for (int looks = 0; end->pos + size > end->limit;) {
         unsigned long limit = atomic_load_explicit(&end->ring->head, memory_order_acquire) + ROOM - LINE;
         if (end->pos + size + (looks++ < 64 ? ROOM / 4 : 0) <= limit)
@@ -138,7 +138,7 @@ ALWAYS_INLINE size_t wait_for(struct end *end, unsigned long pos, size_t done)
         end->found = 1;
         return written;
     }
-    if (end->found) /* a stream: the sender gets away */
+    if (end->found) /* in a stream: lets the sender get ahead */
         for (int i = 0; i < 16; i++)
             _mm_pause();
     end->found = 0;
@@ -252,7 +252,7 @@ static double now(void)
     return time.tv_sec * 1e9 + time.tv_nsec;
 }
 
-/* Waits for the other thread. Both stay awake all the time: a host moves a virtual processor that has slept. */
+/* Waits for the other thread. Both stay awake all the time: a host may move a virtual processor that has slept. */
 static void meet(void)
 {
     static _Atomic long arrived;
@@ -294,7 +294,7 @@ static int compare(const void *one, const void *other)
     return (difference > 0) - (difference < 0);
 }
 
-/* 0: near, as two cores that share a cache; 1: far; 2: neither. Two halves of one core are nearer. */
+/* 0: near, as two cores that share a cache; 1: far; 2: neither. Two hardware threads of one core are nearer still. */
 static int place(double flags)
 {
     return flags < SIBLINGS ? 2 : flags < NEAR ? 0 : flags > FAR ? 1 : 2;

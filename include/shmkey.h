@@ -1354,9 +1354,10 @@ struct shm_ring *shm_ring_open_at(const struct shm_place *place,
                                   int options,
                                   int flags);
 
-// Sends a message; waits for room. The first handle that sends is the sender until it is closed, ends sending, or
-// its process ends, even if that first call fails because the message is too long or there is no room; a ring with
-// SHMKEY_MANY_SENDERS has up to 64. Signals do not end the wait, unless shm_ring_set_interruptible() allows it.
+// Sends a message; waits for room. The first handle that calls this function becomes the sender, even if the call fails
+// because the message is too long or there is no room. It stays the sender until it is closed, ends sending, or its
+// process ends. A ring with SHMKEY_MANY_SENDERS has up to 64 senders. Signals do not end the wait, unless
+// shm_ring_set_interruptible() allows it.
 //
 // ring: a handle that is open.
 // message: the bytes, which are copied and may lie in shared memory.
@@ -1382,7 +1383,8 @@ SHMKEY_MUST_USE int shm_ring_send(struct shm_ring *ring, const void *message, si
 // ring: a handle that is open.
 // messages: an array of count structures. Each is read once. The structures, and the bytes that they point to, may
 // lie in shared memory.
-// count: how many messages. With 0, the call sends none, does not wait, and returns 0.
+// count: how many messages. If it is 0, the call returns 0 without waiting, and the handle does not become the
+// sender.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were sent, beginning with the first; or -1, and then none was.
@@ -1399,10 +1401,10 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
 // and shm_ring_abort() aborts the slot; until then the handle sends nothing else. In a ring with SHMKEY_MANY_SENDERS
 // the other senders wait until then.
 //
-// If the thread that has reserved the slot ends, the next call that sends with this handle aborts the slot; in a ring
-// with SHMKEY_MANY_SENDERS, so does the next one with any handle, except that one with SHMKEY_NO_WAIT may still fail
-// with EAGAIN for about 10 milliseconds. shm_ring_end_sending() and shm_ring_close() abort it, too; while that thread is
-// live, they fail in every other thread (EPERM).
+// If the thread that has reserved the slot ends, the next call that sends with this handle aborts the slot. In a ring
+// with SHMKEY_MANY_SENDERS, the next call that sends with any handle aborts it; with SHMKEY_NO_WAIT, such a call may
+// fail with EAGAIN until about 10 ms after the thread has ended. shm_ring_end_sending() and shm_ring_close() abort it,
+// too; while that thread is live, they fail in every other thread (EPERM).
 //
 // ring: a handle that is open.
 // size: how many bytes, 0 to the ring's capacity.
@@ -1415,11 +1417,7 @@ ptrdiff_t shm_ring_send_batch(struct shm_ring *ring,
 // of the capacity, less 8 bytes, never wraps.
 // Threads: one at a time sends with a handle, while another receives with it; not in a signal handler. In a ring with
 // SHMKEY_MANY_SENDERS, the thread that has reserved a slot commits or aborts it.
-SHMKEY_MUST_USE
-int shm_ring_reserve(struct shm_ring *ring,
-                     size_t size,
-                     struct shm_slot *slot,
-                     int64_t timeout);
+SHMKEY_MUST_USE int shm_ring_reserve(struct shm_ring *ring, size_t size, struct shm_slot *slot, int64_t timeout);
 
 // Sends the message that was written into a slot.
 //
@@ -1428,8 +1426,8 @@ int shm_ring_reserve(struct shm_ring *ring,
 // size: the length of the message in bytes, at most that of the slot. The message begins at the slot's first byte.
 //
 // Returns: 0; or -1, and then nothing has changed: a reserved slot stays reserved.
-// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it, or, in a ring with
-// SHMKEY_MANY_SENDERS, another thread; EINVAL the slot has fewer bytes; EFAULT ring or slot is NULL.
+// Errors: EPERM the slot is no longer reserved, or was reserved by this process's parent or, in a ring with
+// SHMKEY_MANY_SENDERS, by another thread; EINVAL the slot has fewer bytes; EFAULT ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
 SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot *slot, size_t size);
@@ -1440,8 +1438,8 @@ SHMKEY_MUST_USE int shm_ring_commit(struct shm_ring *ring, const struct shm_slot
 // slot: as shm_ring_reserve() has stored it.
 //
 // Returns: 0; or -1, and then nothing has changed.
-// Errors: EPERM the slot is no longer reserved, or this process's parent has reserved it, or, in a ring with
-// SHMKEY_MANY_SENDERS, another thread; EFAULT ring or slot is NULL.
+// Errors: EPERM the slot is no longer reserved, or was reserved by this process's parent or, in a ring with
+// SHMKEY_MANY_SENDERS, by another thread; EFAULT ring or slot is NULL.
 // Threads: one at a time sends with a handle; in a ring with SHMKEY_MANY_SENDERS, the one that has reserved the slot;
 // not in a signal handler.
 int shm_ring_abort(struct shm_ring *ring, const struct shm_slot *slot);

@@ -1075,7 +1075,7 @@ public:
         slot(slot &&) noexcept = default; // not assigned: the ring has one at a time
 
         /// Sends the message. Errors: EFAULT the slot was committed or aborted; EPERM the ring has aborted it, or
-        /// another thread has reserved it.
+        /// it was reserved by this process's parent or, in a ring for many senders, by another thread.
         result<void> commit() noexcept { return commit(size()); }
         /// Sends the first `size` bytes. Errors: those of commit(); EINVAL the slot has fewer, and it stays reserved.
         result<void> commit(std::size_t size) noexcept

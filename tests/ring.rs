@@ -931,8 +931,8 @@ fn send_often(sender: &mut Sender, receiver: &mut Receiver) {
     }
 }
 
-/// A sender keeps the senders' lock after many messages in a row. Another one still sends at once, and a child of its
-/// process does not send in its place.
+/// A sender keeps the senders' lock after many messages in a row. Another sender still sends at once, and a
+/// child made by `fork` cannot send with that handle.
 #[test]
 fn a_sender_that_sends_often_keeps_no_other_from_sending() {
     let test = Environment::new();
@@ -959,9 +959,9 @@ fn a_sender_that_sends_often_keeps_no_other_from_sending() {
     expect_number(&mut receiver, 7);
 }
 
-/// A batch of no messages is sent at once, also while another sender has a slot reserved.
+/// Sending an empty batch returns at once, even while another sender has a slot reserved.
 #[test]
-fn an_empty_batch_waits_for_nothing() {
+fn an_empty_batch_does_not_wait() {
     let test = Environment::new();
     let ring = many().open(test.name(), 4096).unwrap();
     let (mut one, mut other) = (ring.sender().unwrap(), ring.sender().unwrap());

@@ -170,7 +170,7 @@ fn streams() -> Vec<Group> {
         Group {
             title: "Streaming, 64 B, four senders on any core",
             entries: vec![
-                // Unpinned, too: the kernel may move a process, or put both on one processor for a while.
+                // The one sender is not pinned either: the kernel may move a process, or put both on one processor.
                 stream::<OneSender>(RING, Streaming::from(1, false)).batches(5, LONG),
                 stream::<ManySenders>("shmkey::Ring, four", Streaming::from(4, false))
                     .at_most(1.5, Peer(RING))

@@ -284,7 +284,7 @@ impl Holder {
     }
 }
 
-/// The proof that the calling thread is a certain one: the number without a token of that thread, or 0.
+/// Proves that the calling thread is a particular one: contains that thread's number without a token, or 0.
 #[derive(Default)]
 pub(crate) struct ThreadProof(u64);
 
@@ -294,7 +294,7 @@ impl ThreadProof {
         ThreadProof(KNOWN.get().1.plain)
     }
 
-    /// Returns true only if the calling thread is the one for which this was made. May return false although it is.
+    /// Returns true only if the calling thread is the one for which this was made. May return false in that thread, too.
     #[inline(always)]
     pub fn holds(&self) -> bool {
         let (of, names) = KNOWN.get();

@@ -69,7 +69,7 @@ impl Process {
         }
     }
 
-    /// Returns this process where the kernel clears its page in a child; elsewhere, one without numbers.
+    /// Returns this process if the kernel clears its page in a child; otherwise, a process without numbers.
     #[inline(always)]
     fn wiped() -> &'static Process {
         // Acquire: as in `current`.
@@ -81,7 +81,7 @@ impl Process {
     /// Returns whether a number that is not 0 is one of those of this process. May return false for any number.
     #[inline(always)]
     pub fn is_certainly(number: u64) -> bool {
-        // Relaxed: the number says nothing of other memory.
+        // Relaxed: no access to other memory depends on the number.
         Process::is_certainly_plain(number) || Process::wiped().token.load(Relaxed) == number
     }
 

@@ -23,7 +23,7 @@ pub fn light_barrier() {
     fence(Ordering::SeqCst);
 }
 
-/// Does the same in a process that takes part for certain.
+/// Does what [`light_barrier`] does, without its check: for a process that [`takes_part`].
 #[inline(always)]
 pub fn barrier_of_participant() {
     #[cfg(not(loom))]
@@ -32,7 +32,7 @@ pub fn barrier_of_participant() {
     fence(Ordering::SeqCst);
 }
 
-/// Returns whether this process takes part for certain.
+/// Returns whether [`heavy_barrier`] is known to reach the threads of this process.
 #[inline]
 pub fn takes_part() -> bool {
     #[cfg(not(loom))]

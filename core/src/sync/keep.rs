@@ -8,7 +8,7 @@
 //! Another user sets a flag in the lock's word, makes a barrier on all processors (`membarrier(2)`), and reads the
 //! seat. If the seat is clear, it takes the lock. If not, it sleeps; at the end of its turn, the keeper finds the flag,
 //! releases the lock, and wakes that user. So a user needs one such barrier to get a kept lock, and the last keeper
-//! must again take `TURNS` turns in a row before it keeps the lock. Only a process that such a barrier reaches keeps a
+//! must again take `TURNS` turns in a row before it keeps the lock. A process that such a barrier does not reach keeps no
 //! lock.
 //!
 //! A keeper that is killed in its turn leaves its number in the seat, and the lock is recovered from it. If it is
@@ -74,8 +74,8 @@ impl Keeper {
     pub fn begin(&mut self, lock: &Mutex, seat: &Seat) -> bool {
         // Relaxed: the barrier orders this store before the load of the lock's word. It pairs with the heavy barrier in
         // `Mutex::take_kept`, between the store of the flag and the load of the seat: either this thread sees the flag,
-        // or the other one sees this number. The compiler keeps it in front of the turn's stores, too, so that the next
-        // user finds the number of a thread that was killed in its turn.
+        // or the other one sees this number. The compiler does not move it behind the turn's stores either, so that the
+        // next user finds the number of a thread that was killed in its turn.
         debug_assert_ne!(self.number, 0);
         seat.0.store(self.thread, Relaxed);
         barrier_of_participant();
@@ -130,7 +130,7 @@ impl Keeper {
         count: &AtomicU64,
         in_a_row: bool,
     ) -> bool {
-        // Not beyond `TURNS`: a process that keeps no lock counts on without end.
+        // Stops at `TURNS`: the count of a process that never keeps a lock would overflow.
         self.turns = if in_a_row {
             (self.turns + 1).min(TURNS)
         } else {

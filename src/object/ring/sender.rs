@@ -85,7 +85,7 @@ impl Sender {
 
     /// Sends several messages; waits until there is room for all of them. Returns the number of messages that were
     /// sent, which is smaller if one of them cannot be sent. Messages for which there is room together become visible
-    /// to the receiver at once. With no messages, it returns 0 at once.
+    /// to the receiver together. Returns 0 without waiting if `messages` is empty.
     ///
     /// # Errors
     /// Those of [`send`](Sender::send), if the first message was not sent.

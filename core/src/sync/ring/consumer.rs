@@ -97,10 +97,11 @@ pub struct Span {
 
 /// The result of looking for the usual message: see [`Consumer::find_usual`].
 pub enum Found<T> {
+    /// The next message is as long as the one before, and does not wrap.
     Usual(T),
     /// There is no message.
     Nothing,
-    /// There may be another message, or the buffer has no room for this one.
+    /// There may be a message, but not the usual one; or it does not fit into the buffer.
     Other,
 }
 
@@ -169,8 +170,8 @@ impl Consumer {
         let _ = view;
     }
 
-    /// Finds a message that is as long as the last one and does not wrap: the most frequent case alone. Its frame lies in
-    /// the area.
+    /// Looks for the next message, and finds it only if it is as long as the last one and does not wrap, as most messages
+    /// do. The frame of a message that was found lies in the area.
     #[inline(always)]
     pub fn find_usual(&self, view: View) -> Found<Span> {
         let Known { word, len, size } = self.known;
@@ -519,7 +520,8 @@ impl Consumer {
         view.drops || view.words.receiver.released.load(Relaxed) == message.pos
     }
 
-    /// Releases a message that `find_usual` has found, if it is still the next one. Returns whether it was released.
+    /// Releases a message if it is still the next one, is not large, and the ring does not drop messages. Returns whether
+    /// it was released.
     #[inline(always)]
     pub fn release_usual(&mut self, view: View, message: Span) -> bool {
         let may_release = !view.drops && message.size < LARGE && self.is_first(view, &message);

@@ -31,8 +31,8 @@
 //!   will write. The sender that follows a killed one moves `uncleared` up to there; so does a sender that aborts what
 //!   it has reserved.
 //!
-//! A sender whose messages are far apart also stores 0 into free lines behind `tail`, so that they are in its cache when
-//! it sends the next message.
+//! A sender with much time between its messages also stores 0 into free lines behind `tail`, so that they are in its
+//! cache when it sends the next one.
 //!
 //! In a ring that drops the oldest message, the sender releases messages, too, and no line is cleared: `uncleared` is
 //! infinite. `head` is then the only position of the receiver, and both ends move it.

@@ -299,8 +299,8 @@ impl Producer {
         true
     }
 
-    /// Brings lines of the next message into this processor's cache while the receiver works, if messages are far apart.
-    /// `size`: that of the last frame. `most`: how many bytes of the next one are worth it.
+    /// Brings lines of the next message into this processor's cache while the receiver works, if the pace is slow.
+    /// `size`: that of the last frame. `most`: the largest number of bytes to fetch.
     #[inline(always)]
     fn fetch_if_slow(&self, view: View, size: usize, most: usize) {
         if self.pace.is_slow && !view.drops {
@@ -308,12 +308,13 @@ impl Producer {
         }
     }
 
-    /// Does nothing if the ring is nearly full, because the receiver still uses these lines.
+    /// Stores 0 into lines of the next frame, which brings them into the cache. Does nothing if the ring is nearly full,
+    /// because the receiver still uses these lines.
     #[inline(never)]
     fn fetch(&self, area: Area, size: usize, most: usize) {
-        // No slot and no uncommitted frame is behind `pos`, and the lines up to `limit` are free: `head` only grows. So
-        // other processes only wait there for a word that is not 0. A sender that is killed here leaves zeroes, so
-        // `reserved` need not cover these lines.
+        // There is no slot and no uncommitted frame at `pos` or behind it, and the lines up to `limit` stay free, because
+        // `head` only grows. So other processes read these lines only to wait for a word other than 0. A sender that is
+        // killed here leaves zeroes, so `reserved` need not cover these lines.
         if !self.knows_room(2 * size + LINE) {
             return;
         }
@@ -362,8 +363,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Finds room for a message, and returns the offset for its bytes. Nothing is received unless
-    /// `commit_message` follows, or `append_message` and `commit`.
+    /// Finds room for a message, and returns the offset for its bytes. The receiver sees nothing before `commit_message`,
+    /// or `commit` after `append_message`.
     pub fn reserve(
         &mut self,
         view: View,
@@ -498,7 +499,7 @@ impl Producer {
         self.commit_message(view, bytes.len());
     }
 
-    /// Adds the message of a slot, and returns the first frame that is not committed.
+    /// Adds the message of a slot, and returns what `append` returns.
     #[inline(always)]
     fn append_message(&mut self, view: View, len: usize) -> Uncommitted {
         let frame = message(len);
@@ -509,7 +510,8 @@ impl Producer {
         self.append(view, frame)
     }
 
-    /// Adds a frame, and returns the first that is not committed: either this one or `pending`.
+    /// Adds a frame. Takes `pending` and returns it, or returns this frame if there was none. The caller commits it, or
+    /// stores it in `pending` again.
     #[inline(always)]
     fn append(&mut self, view: View, frame: Frame) -> Uncommitted {
         let word = frame.word(self.pace.cpu_at(self.pos, frame.size));

@@ -154,7 +154,7 @@ impl RawRing {
         self.receive_otherwise(end, buffer, deadline)
     }
 
-    /// Looks a few times for a message that had not arrived, if the caller may wait. Returns whether there is one.
+    /// Looks again a few times for a message, if the caller may wait. Returns whether there is one.
     #[inline(always)]
     fn arrives_soon(&self, end: &mut ReceiveEnd, deadline: &Deadline) -> bool {
         let may_wait = !matches!(deadline, Deadline::Now) && end.role.is_ours();
@@ -374,7 +374,7 @@ impl RawRing {
         }
     }
 
-    /// Waits for a message that `peek_at_once` has not found. `is_late`: it has not arrived soon.
+    /// Waits for a message that `peek_at_once` has not found. `is_late`: whether `arrives_soon` has returned false.
     #[inline(never)]
     fn peek_otherwise(
         &self,

@@ -29,7 +29,8 @@ pub(crate) struct SendEnd {
     interrupt: Shared<Interrupt>,
 }
 
-/// The thread that began to keep the senders' lock last, or has reserved a slot of a ring for one sender, if it is known.
+/// The thread that last used an end, if it is known: in a ring for many senders, the one that began to keep the lock; in
+/// a ring for one, the one that reserved a slot.
 #[derive(Default)]
 struct User {
     thread: u64,
@@ -44,7 +45,7 @@ impl User {
         }
     }
 
-    /// Returns the calling thread, if it is this one.
+    /// Returns this thread if it is the calling one.
     #[inline(always)]
     fn here(&self) -> Option<Holder> {
         self.proof.holds().then(|| Holder::from_bits(self.thread))
