@@ -358,8 +358,9 @@ impl Area<'_> {
         }
     }
 
+    /// Returns an offset that is behind the end as one from the beginning, once around at most.
     #[inline]
-    fn wrap(self, offset: usize) -> usize {
+    pub fn wrap(self, offset: usize) -> usize {
         if offset >= self.len() {
             offset.wrapping_sub(self.len()).min(self.len())
         } else {

@@ -174,7 +174,7 @@ impl Consumer {
     /// do. The frame of a message that was found lies in the area.
     #[inline(always)]
     pub fn find_usual(&self, view: View) -> Found<Span> {
-        let Known { word, len, size } = self.known;
+        let Known { word, size, .. } = self.known;
         // The sum does not overflow: see `NONE`.
         if view.drops || self.offset.wrapping_add(size) > view.room() {
             return Found::Other;
@@ -190,13 +190,7 @@ impl Consumer {
                 Found::Other
             };
         }
-        Found::Usual(Span {
-            pos: self.pos,
-            offset: self.offset + WORD,
-            len,
-            size,
-            begun: false,
-        })
+        Found::Usual(self.known_message())
     }
 
     /// Receives a message that [`find_usual`](Consumer::find_usual) finds, if it fits into the buffer. Returns its length.
@@ -412,15 +406,8 @@ impl Consumer {
         if !self.knows(word, view.capacity) {
             return None;
         }
-        let Known { len, size, .. } = self.known;
-        let is_true = size < view.room() && !self.was_overtaken(view);
-        is_true.then_some(Span {
-            pos: self.pos,
-            offset: self.offset + WORD,
-            len,
-            size,
-            begun: false,
-        })
+        let is_true = self.known.size < view.room() && !self.was_overtaken(view);
+        is_true.then(|| self.known_message())
     }
 
     /// Makes a word the known one. Returns false if it is not that of a short message.
@@ -440,6 +427,19 @@ impl Consumer {
         self.known = Known { word, len, size };
         self.sender = sender_cpu(word);
         true
+    }
+
+    /// Returns the next message, whose word is the known one.
+    #[inline(always)]
+    fn known_message(&self) -> Span {
+        let Known { len, size, .. } = self.known;
+        Span {
+            pos: self.pos,
+            offset: self.offset + WORD,
+            len,
+            size,
+            begun: false,
+        }
     }
 
     #[inline(always)]

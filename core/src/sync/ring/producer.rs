@@ -321,13 +321,7 @@ impl Producer {
         area.clear_words::<LINE>(self.offset, size.min(most));
         if size >= LARGE {
             // The line behind the next frame, in which `store_end` stores 0.
-            let end = self.offset + size;
-            let end = if end < area.len() {
-                end
-            } else {
-                end - area.len()
-            };
-            area.clear_words::<LINE>(end, LINE);
+            area.clear_words::<LINE>(area.wrap(self.offset + size), LINE);
         }
     }
 
