@@ -1,11 +1,14 @@
 //! What a program unmaps, protects and maps inside an attachment.
 
 use crate::{
-    namespace::*,
+    namespace::{self, *},
     support::{fork_child, status_of},
 };
 use shmkey_core::{backend, sys};
-use std::ptr;
+use std::{
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 tasks! {
     what_is_mapped_inside_an_attachment_outlives_it
@@ -23,6 +26,15 @@ tasks! {
     a_child_has_what_is_mapped_inside_an_inner_attachment
     what_is_left_of_an_attachment_behind_its_replaced_start_is_detached
     what_has_replaced_an_attachment_that_a_child_shares_stays
+}
+
+/// Attaches a segment where more is free behind it. Neither the kernel nor libc uses these addresses by itself, so no
+/// other thread gets memory where a test has unmapped some.
+fn attach(id: i32) -> *mut u8 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);
+    let address = ptr::without_provenance(NEXT.fetch_add(1 << 20, Relaxed));
+    // SAFETY: nothing is replaced.
+    unsafe { backend::attach(id, address, 0) }.unwrap().cast()
 }
 
 /// Maps memory of this process's own over pages of an attachment, and writes to it.
@@ -133,15 +145,8 @@ fn an_attachment_without_access_is_found_and_detached() {
     assert!(!is_mapped(memory));
 }
 
-/// Attaches a segment where more is free behind it, which neither the kernel nor libc uses by itself.
-fn attach_with_room(id: i32) -> *mut u8 {
-    let address = ptr::without_provenance(0x1000_0000_0000);
-    // SAFETY: nothing is replaced.
-    unsafe { backend::attach(id, address, 0) }.unwrap().cast()
-}
-
 fn what_is_free_behind_an_attachment_stays_free() {
-    let room = attach_with_room(private(2 * 4096));
+    let room = attach(private(2 * 4096));
     let child = fork_child(|| i32::from(is_mapped(room.wrapping_add(2 * 4096))));
     assert_eq!(status_of(child), 0);
     assert!(!is_mapped(room.wrapping_add(2 * 4096)));
@@ -152,7 +157,7 @@ fn what_is_free_behind_an_attachment_stays_free() {
 }
 
 fn parts_are_detached_where_others_end_behind_it() {
-    let room = attach_with_room(private(2 * 4096));
+    let room = attach(private(2 * 4096));
     let behind = map_over(room.wrapping_add(4096), 4);
     detach(room);
     assert!(!is_mapped(room));
@@ -216,9 +221,9 @@ fn a_child_shares_an_attachment_of_which_a_part_was_unmapped() {
 }
 
 fn what_a_fork_prepares_in_a_hole_of_an_attachment_stays() {
-    let large = attach(private(64 * 4096));
+    let large = namespace::attach(private(64 * 4096));
     let others = [10, 11, 12, 13, 14, 15].map(|byte| {
-        let memory = attach(private(4096));
+        let memory = namespace::attach(private(4096));
         // SAFETY: the segment is attached there.
         unsafe { memory.write(byte) };
         (memory, byte)
