@@ -59,6 +59,8 @@ fn helper_process() {
         ("take over", take_over),
         ("take over in another root", take_over_in_another_root),
         ("send", send),
+        ("keep the senders' lock", keep_senders_lock),
+        ("send later", send_later),
         ("read", read),
         ("write", write),
         ("stay", |name| stay(mutex(name))),
@@ -144,6 +146,30 @@ fn send(name: &str) {
     say("sends");
     wait_for_line();
     drop(senders);
+}
+
+/// Sends so often that this sender keeps the senders' lock, and later reserves a slot.
+fn keep_senders_lock(name: &str) {
+    let ring = many(name);
+    let (mut sender, mut receiver) = (ring.sender().unwrap(), ring.receiver().unwrap());
+    for _ in 0..1000 {
+        sender.send(b"a message").unwrap();
+        receiver.peek().unwrap().release().unwrap();
+    }
+    say("keeps");
+    wait_for_line();
+    sender.reserve(1).unwrap().commit().unwrap();
+    let _slot = sender.reserve(1).unwrap();
+    say("holds");
+    wait_for_line();
+}
+
+fn send_later(name: &str) {
+    let mut sender = many(name).sender().unwrap();
+    say("joined");
+    wait_for_line();
+    sender.send_timeout(b"a message", AGES).unwrap();
+    say("sent");
 }
 
 /// Keeps an object open.
@@ -255,6 +281,24 @@ fn senders_that_died_elsewhere_keep_no_places() {
             thread::yield_now();
         }
     }
+}
+
+/// The number under which a sender keeps the lock is from a time when no process of another namespace used the ring.
+#[test]
+fn a_sender_that_keeps_the_lock_is_known_to_those_that_join_later() {
+    needs!(NAMESPACES);
+    let test = Environment::new();
+    // If no other process had it attached, that alone would prove the sender dead.
+    let _stays = test.helper("stay with the ring").expecting("stays");
+    let keeps = test.helper("keep the senders' lock");
+    let mut keeps = keeps.expecting("keeps");
+    let joins = test.helper_within(NAMESPACE, "send later");
+    let mut joins = joins.expecting("joined");
+    keeps.send_line();
+    keeps.expect("holds");
+    keeps.kill();
+    joins.send_line();
+    joins.expect("sent");
 }
 
 fn leave_ipc_namespace() {

@@ -122,7 +122,7 @@ impl RawRing {
                 self.object.error(ErrorKind::Damaged)
             })?
         };
-        Ok(SendEnd {
+        let mut end = SendEnd {
             tail,
             role,
             claim,
@@ -133,7 +133,23 @@ impl RawRing {
             buffer: PieceBuffer::default(),
             watch: Watch::default(),
             interrupt,
-        })
+        };
+        if self.has_many_senders() && self.object.introduce() {
+            self.end_keeping(&mut end);
+        }
+        Ok(end)
+    }
+
+    /// Has a sender that keeps the senders' lock take it anew. Processes of several PID namespaces use the ring: that
+    /// sender may have begun before, under a number of which the others cannot make a liveness check.
+    #[cold]
+    fn end_keeping(&self, end: &mut SendEnd) {
+        // If that sender has a turn, the lock is refused, and it releases the lock at the end of the turn. If the ring is
+        // damaged, the first message is refused.
+        let taken = self.begin_locked(end, &Deadline::Now, Action::BecomeSender);
+        if taken.is_ok() {
+            self.unlock(end);
+        }
     }
 
     /// Releases the role of a sender, and aborts its slot.
