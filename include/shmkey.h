@@ -1755,7 +1755,8 @@ int shm_broadcast_publish(struct shm_broadcast *broadcast,
 // broadcast: a handle that is open.
 // messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
 // memory.
-// count: how many messages.
+// count: how many messages. If it is 0, the call returns 0 without waiting, and the handle does not become the
+// publisher.
 // timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 //
 // Returns: how many messages were published, beginning with the first; or -1, and then none was.

@@ -220,6 +220,7 @@ fn a_batch_is_published_and_received_as_far_as_there_is_room() {
     }
     assert_eq!(received, sent);
     fails(receive(), ErrorKind::WouldBlock);
+    assert_eq!(publisher.publish_batch(&[]).unwrap(), 0);
 }
 
 #[test]

@@ -371,7 +371,8 @@ pub unsafe extern "C" fn shm_broadcast_publish(
 /// broadcast: a handle that is open.
 /// messages: an array of count structures. Each is read once; they, and the bytes that they point to, may lie in shared
 /// memory.
-/// count: how many messages.
+/// count: how many messages. If it is 0, the call returns 0 without waiting, and the handle does not become the
+/// publisher.
 /// timeout: in nanoseconds, such as SHMKEY_MILLISECONDS(100); SHMKEY_NO_WAIT; SHMKEY_FOREVER.
 ///
 /// Returns: how many messages were published, beginning with the first; or -1, and then none was.
@@ -391,6 +392,9 @@ pub unsafe extern "C" fn shm_broadcast_publish_batch(
         let (raw, publishing) = unsafe { publishing("shm_broadcast_publish_batch", broadcast) }?;
         expect_array(raw.object(), Action::Publish, messages, count)?;
         let deadline = deadline(raw.object(), Action::Publish, timeout)?;
+        if count == 0 {
+            return Ok(0);
+        }
         let end = publishing.end(raw, Action::Publish)?;
         // Each structure is read once: another process may write it, if it lies in shared memory.
         let messages = (0..count).map(|i| {

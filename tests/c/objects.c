@@ -1213,6 +1213,8 @@ static void broadcasts(void)
 
     WORKS(shm_broadcast_subscribe(two, 0));
     GIVES(shm_broadcast_publish_batch(one, batch, 3, 0), 3);
+    FAILS(shm_broadcast_publish_batch(two, batch, 3, 0), EBUSY);
+    GIVES(shm_broadcast_publish_batch(two, NULL, 0, 0), 0); /* no messages, which needs no role */
     FAILS(shm_broadcast_reserve(one, 1000, &slot, 0), EAGAIN); /* three lines are in use */
     FAILS(shm_broadcast_reserve(one, 1001, &slot, 0), EMSGSIZE);
     GIVES(shm_broadcast_recv_batch(two, room, sizeof room, lengths, 5, 0), 3);

@@ -85,7 +85,7 @@ impl BroadcastPublisher {
 
     /// Publishes several messages; waits until there is room for all of them. Returns the number of published messages,
     /// which is smaller if one of them cannot be published. Messages for which there is room together become visible to
-    /// the subscribers at once.
+    /// the subscribers at once. With no messages, it returns 0 at once.
     ///
     /// # Errors
     /// Those of [`publish`](BroadcastPublisher::publish), if the first message was not published.
@@ -119,6 +119,9 @@ impl BroadcastPublisher {
         messages: &[&[u8]],
         deadline: Deadline,
     ) -> Result<usize, Error> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
         let messages = messages.iter().map(|&message| Ok(message.into()));
         self.raw.publish_batch(&mut self.end, messages, deadline)
     }

@@ -65,7 +65,8 @@ impl Sender {
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room, and those of [`send`](Sender::send). In a
     /// ring for many senders, also if another sender has a slot reserved, or was interrupted while it was sending; the
-    /// call waits up to 30 µs for a sender that is running.
+    /// call waits up to 30 µs for a sender that is running. It may also fail so until about 10 ms after a sender has died
+    /// while it was sending or had a slot reserved.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw.send(&mut self.end, message.into(), &Deadline::Now)
