@@ -1,7 +1,7 @@
 /* Measures what a ring's protocol costs: what two processors must do to pass messages through a circular buffer. A
  * message begins on a cache line, and its first word tells how many of its bytes are written. The receiver reads them,
- * clears the first word of each line some lines later, and stores its position from time to time. There is nothing else:
- * no roles, deaths or sleepers, and both sides know the length.
+ * clears the first word of each line some lines later, or when it waits for the message behind a large one, and stores
+ * its position from time to time. There is nothing else: no roles, deaths or sleepers, and both sides know the length.
  *
  *     gcc -O2 -march=native -pthread bench/ring.c -o ring && ./ring
  *
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE = 64, PIECE = 16 << 10, LONGEST = 64 << 10, ROOM = 16 * LONGEST, BEHIND = 2 << 10, STEP = 64 << 10 };
+enum { LINE = 64, PIECE = 16 << 10, LONGEST = 64 << 10, ROOM = 16 * LONGEST, BEHIND = 2 << 10, LARGE = 4 << 10, STEP = 64 << 10 };
 enum { FETCHED = 17 * LINE, BATCH = 16, RUNS = 25, SIBLINGS = 75, NEAR = 190, FAR = 300 };
 
 struct work {
@@ -130,6 +130,12 @@ ALWAYS_INLINE void send(struct end *end, char *own, struct work work)
     }
 }
 
+ALWAYS_INLINE void clear(struct end *end, unsigned long up_to)
+{
+    for (; end->cleared < up_to; end->cleared += LINE)
+        atomic_store_explicit(word(end, end->cleared), 0, memory_order_relaxed);
+}
+
 /* Waits until more than `done` bytes are written, and returns how many are. */
 ALWAYS_INLINE size_t wait_for(struct end *end, unsigned long pos, size_t done)
 {
@@ -138,7 +144,9 @@ ALWAYS_INLINE size_t wait_for(struct end *end, unsigned long pos, size_t done)
         end->found = 1;
         return written;
     }
-    if (end->found) /* in a stream: lets the sender get ahead */
+    if (end->pos - end->cleared >= LARGE)
+        clear(end, end->pos);
+    else if (end->found) /* in a stream: lets the sender get ahead */
         for (int i = 0; i < 16; i++)
             _mm_pause();
     end->found = 0;
@@ -161,9 +169,8 @@ ALWAYS_INLINE void receive(struct end *end, char *own, struct work work)
         atomic_store_explicit(word(end, end->pos - frame), 0, memory_order_relaxed);
     if (work.in_place || work.leaves)
         end->cleared = end->pos;
-    if (end->pos - end->cleared > BEHIND + STEP / 32)
-        for (; end->pos - end->cleared > BEHIND; end->cleared += LINE)
-            atomic_store_explicit(word(end, end->cleared), 0, memory_order_relaxed);
+    if (end->pos - end->cleared > 2 * BEHIND + frame)
+        clear(end, end->pos - BEHIND - frame);
     if (end->cleared - end->limit >= STEP)
         atomic_store_explicit(&end->ring->head, end->limit = end->cleared, memory_order_release);
 }

@@ -71,12 +71,14 @@ const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
 /// The longest message of the ring that drops the oldest messages: the ring has no room for another one beside it.
 const LONGEST: &[u8] = &[7; 128];
-/// A message that ends at the last line of the ring, which has 50,176 bytes, after the first two and three of 12,000 bytes.
-const LAST: &[u8] = &[0; 13_880];
+/// A message that ends at the last line of the ring, which has 60,096 bytes, after the first two and four of 12,000 bytes.
+const LAST: &[u8] = &[0; 11_768];
+/// A message whose lines the receiver clears only when it waits for the next one.
+const LARGE: &[u8] = &[4; 4_200];
 /// A message that is published in pieces.
 const LONG: &[u8] = &[9; 20_000];
 
-pub const VICTIMS: [(&str, Victim); 74] = [
+pub const VICTIMS: [(&str, Victim); 75] = [
     (
         "lock, set, unlock",
         Victim {
@@ -646,6 +648,14 @@ pub const VICTIMS: [(&str, Victim); 74] = [
         },
     ),
     (
+        "clear while it waits",
+        Victim {
+            prepare: receive_a_large_one,
+            act: receive_in_vain,
+            check: check_all_received,
+        },
+    ),
+    (
         "peek, release, clear and give back",
         Victim {
             prepare: claim_receiver_of_long,
@@ -687,7 +697,7 @@ impl Objects {
             names.push(name.clone());
             Ok::<_, String>(name)
         };
-        let ring = Ring::open(name("ring")?.as_str(), 40_000).map_err(text)?;
+        let ring = Ring::open(name("ring")?.as_str(), 48_000).map_err(text)?;
         let many = Ring::options()
             .many_senders(true)
             .open(name("many")?.as_str(), 1000);
@@ -1392,7 +1402,7 @@ fn send_to_the_end(objects: &Objects) {
     let mut receive = || drop(receiver.try_recv(&mut [0; 12_000]));
     receive();
     receive();
-    for _ in 0..3 {
+    for _ in 0..4 {
         with_sender(objects, |sender| drop(sender.try_send(&[5; 12_000])));
         receive();
     }
@@ -1551,6 +1561,16 @@ fn receive_all(objects: &Objects) {
     claim_receiver(objects);
     receive(objects);
     receive(objects);
+}
+
+fn receive_a_large_one(objects: &Objects) {
+    receive_all(objects);
+    if let Ok(mut sender) = objects.ring.sender() {
+        let _ = sender.try_send(LARGE);
+    }
+    with_receiver(objects, |receiver| {
+        drop(receiver.try_recv(&mut [0; LARGE.len()]));
+    });
 }
 
 fn receive_in_vain(objects: &Objects) {

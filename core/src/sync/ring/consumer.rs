@@ -8,7 +8,7 @@ use super::{
 use crate::sync::{
     area::{Area, Buffer},
     atomic::{
-        self, AtomicU64,
+        self,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence, light_barrier,
     },
@@ -31,9 +31,9 @@ const SOON: u32 = 32;
 /// was reading.
 const OVERTAKEN: u32 = 100;
 
-/// The largest distance in bytes between the last released message and the lines that the receiver clears: close enough
-/// that the lines are still in its cache, and far enough that the sender does not use them yet.
-const DISTANCE: usize = 4096;
+/// How many bytes of lines in front of the last message the receiver leaves uncleared: few enough that the lines are
+/// still in its cache, and so many that the sender does not use them yet.
+const DISTANCE: u64 = 4096;
 
 /// What the receiver keeps in its own memory.
 pub struct Consumer {
@@ -48,10 +48,8 @@ pub struct Consumer {
     /// The position in front of which releasing a message takes no more than storing `released`: up to there, the ring
     /// does not end, and no line is to be cleared.
     horizon: u64,
-    /// How far behind `pos` the uncleared lines may reach before the receiver clears some (`farthest`), and how far
-    /// they reach after that (`distance`); how much it frees at a time (`step`). In bytes.
+    /// How far behind `pos` the uncleared lines may reach at most, and how much the receiver frees at a time. In bytes.
     farthest: u64,
-    distance: u64,
     step: u64,
     /// The position behind the last message for which it had to wait.
     waited: u64,
@@ -131,9 +129,8 @@ impl Consumer {
         let released = receiver.released.load(Acquire);
         let is_possible = !view.drops && (head..=view.limit(head)).contains(&released);
         let pos = if is_possible { released } else { head };
-        let step = lag(view.capacity) / 2;
-        // The lines of half this distance are cleared at a time, which is faster than line by line.
-        let farthest = step.min(DISTANCE) & !(LINE - 1);
+        let lag = lag(view.capacity);
+        let step = (lag / 4).max(LINE);
         let mut head = Consumer {
             pos,
             offset: view.offset(pos),
@@ -141,8 +138,7 @@ impl Consumer {
             cleared_offset: view.offset(head),
             freed: head,
             horizon: 0,
-            farthest: farthest as u64,
-            distance: (farthest - ((farthest / 2) & !(LINE - 1))) as u64,
+            farthest: (lag - step) as u64,
             step: step as u64,
             waited: pos,
             pause: *STREAM.start(),
@@ -289,15 +285,20 @@ impl Consumer {
     /// Looks a few times for the next message. Returns whether there is a frame.
     #[inline(always)]
     pub fn arrives_soon(&mut self, view: View) -> bool {
-        self.appears_soon(view.area.word(self.offset), view.capacity)
+        self.appears_soon(view.area, view.capacity, !view.drops)
     }
 
     #[inline(never)]
-    fn appears_soon(&mut self, word: &AtomicU64, capacity: usize) -> bool {
+    fn appears_soon(&mut self, area: Area, capacity: usize, clears: bool) -> bool {
+        let word = area.word(self.offset);
         // The receiver did not have to wait for the last message, so more will come.
         let is_stream = self.pos != self.waited;
         self.waited = self.pos;
-        if is_stream {
+        if clears && self.pos.wrapping_sub(self.cleared) >= LARGE as u64 {
+            // In a dialogue, the sender would wait longer for the answer if the lines of its message were cleared first. A
+            // few lines are left alone: clearing them takes longer now than with many others later.
+            self.clear_up_to(area, self.pos);
+        } else if is_stream {
             (0..self.pause).for_each(|_| core::hint::spin_loop());
         }
         for look in 0..SOON {
@@ -561,7 +562,7 @@ impl Consumer {
         view.words.receiver.released.store(self.pos, Release);
         self.offset += size;
         if self.pos >= self.horizon {
-            self.pass_horizon(view.words, view.area);
+            self.pass_horizon(view.words, view.area, size as u64);
         }
         self.wake_if_wanted(view, freed);
     }
@@ -570,19 +571,23 @@ impl Consumer {
     /// lines if there are enough of them, and finds the next horizon.
     #[cold]
     #[inline(never)]
-    fn pass_horizon(&mut self, words: &RingWords, area: Area) {
+    fn pass_horizon(&mut self, words: &RingWords, area: Area, size: u64) {
         let room = area.len();
         if self.offset >= room {
             self.offset -= room;
         }
-        if self.pos.wrapping_sub(self.cleared) > self.farthest {
-            self.clear_up_to(area, self.pos.wrapping_sub(self.distance));
+        // The last message stays, because the receiver may soon wait: see `appears_soon`.
+        let farthest = self.farthest.min(size + DISTANCE);
+        if self.pos.wrapping_sub(self.cleared) > farthest {
+            // Many lines at a time, which is faster than line by line.
+            let distance = (farthest - farthest.min(DISTANCE) / 2) & !(LINE as u64 - 1);
+            self.clear_up_to(area, self.pos.wrapping_sub(distance));
         }
         if self.cleared.wrapping_sub(self.freed) >= self.step {
             self.free_cleared(words);
         }
         let end = self.pos.saturating_add((room - self.offset) as u64);
-        self.horizon = end.min(self.cleared.saturating_add(self.farthest + 1));
+        self.horizon = end.min(self.cleared.saturating_add(farthest + 1));
     }
 
     #[inline(always)]

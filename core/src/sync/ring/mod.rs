@@ -20,8 +20,8 @@
 //! avoids that store otherwise, because the store takes the line away from a receiver that polls it. Both ends maintain
 //! the invariant:
 //!
-//! - The receiver stores `released` when it releases a message. Some lines later, it clears the first word of each
-//!   released line, and then frees the lines by moving `head`. The receiver that follows a killed one continues at
+//! - The receiver stores `released` when it releases a message. Some lines later, or while it waits for the next message,
+//!   it clears the first word of each released line, and then frees the lines by moving `head`. The receiver that follows a killed one continues at
 //!   `released`, and clears the lines between `head` and `released` again.
 //! - The receiver does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be
 //!   in its cache. (It clears lines that it has copied: the sender then fetches them sooner.) Before the sender commits
