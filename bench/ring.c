@@ -19,8 +19,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE = 64, PIECE = 16 << 10, LONGEST = 64 << 10, ROOM = 16 * LONGEST, BEHIND = 2 << 10, LARGE = 4 << 10, STEP = 64 << 10 };
-enum { FETCHED = 17 * LINE, BATCH = 16, RUNS = 25, SIBLINGS = 75, NEAR = 190, FAR = 300 };
+enum { LINE = 64, PIECE = 16 << 10, LONGEST = 64 << 10, ROOM = 16 * LONGEST };
+enum { BEHIND = 2 << 10, LARGE = 4 << 10, STEP = 64 << 10, FETCHED = 17 * LINE };
+enum { BATCH = 16, RUNS = 25, SIBLINGS = 75, NEAR = 190, FAR = 300 };
 
 struct work {
     size_t len; /* 0: bare flags */

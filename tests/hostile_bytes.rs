@@ -36,7 +36,7 @@ fn apart() -> Arc<Attachment> {
     static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);
     let segment = Segment::options().size(SIZE).remove_on_drop(true);
     let segment = segment.open(Key::PRIVATE).unwrap();
-    let address = NEXT.fetch_add(2 * SIZE, Relaxed);
+    let address = NEXT.fetch_add(1 << 30, Relaxed);
     let options = AttachOptions::new().address(address);
     Arc::new(options.attach(&segment).unwrap())
 }

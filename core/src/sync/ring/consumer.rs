@@ -31,8 +31,8 @@ const SOON: u32 = 32;
 /// was reading.
 const OVERTAKEN: u32 = 100;
 
-/// How many bytes of lines in front of the last message the receiver leaves uncleared: few enough that the lines are
-/// still in its cache, and so many that the sender does not use them yet.
+/// The largest number of bytes in front of the last message whose lines the receiver leaves uncleared: few enough that
+/// the lines are still in its cache, and so many that it clears many at a time.
 const DISTANCE: u64 = 4096;
 
 /// What the receiver keeps in its own memory.
@@ -576,7 +576,7 @@ impl Consumer {
         if self.offset >= room {
             self.offset -= room;
         }
-        // The last message stays, because the receiver may soon wait: see `appears_soon`.
+        // As much of the last message as may be held back stays, because the receiver may soon wait: see `appears_soon`.
         let farthest = self.farthest.min(size + DISTANCE);
         if self.pos.wrapping_sub(self.cleared) > farthest {
             // Many lines at a time, which is faster than line by line.

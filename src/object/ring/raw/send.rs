@@ -7,7 +7,12 @@ use crate::{
     holder::{Holder, Life, ThreadProof},
     memory::Shared,
     object::{interrupt, role::Role},
-    sync::{self, Acquired, Deadline, Interrupt, Source, keep::Keeper, ring::Producer, wait},
+    sync::{
+        self, Acquired, Deadline, Interrupt, Source,
+        keep::{self, Keeper},
+        ring::Producer,
+        wait,
+    },
 };
 use core::{fmt, sync::atomic::Ordering::Relaxed};
 
@@ -135,7 +140,8 @@ impl RawRing {
             interrupt,
         };
         if self.has_many_senders() && self.object.introduce() {
-            self.end_keeping(&mut end);
+            self.end_keeping(&mut end)
+                .inspect_err(|_| end.role.release(&self.senders()[claim]))?;
         }
         Ok(end)
     }
@@ -143,13 +149,14 @@ impl RawRing {
     /// Has a sender that keeps the senders' lock take it anew. Processes of several PID namespaces use the ring: that
     /// sender may have begun before, under a number of which the others cannot make a liveness check.
     #[cold]
-    fn end_keeping(&self, end: &mut SendEnd) {
-        // If that sender has a turn, the lock is refused, and it releases the lock at the end of the turn. If the ring is
-        // damaged, the first message is refused.
-        let taken = self.begin_locked(end, &Deadline::Now, Action::BecomeSender);
-        if taken.is_ok() {
-            self.unlock(end);
+    fn end_keeping(&self, end: &mut SendEnd) -> Result<(), Error> {
+        match self.begin_locked(end, &Deadline::Now, Action::BecomeSender) {
+            Ok(()) => self.unlock(end),
+            Err(error) if error.kind() == ErrorKind::Damaged => return Err(error),
+            // That sender has a turn, and releases the lock at its end; or this thread has a slot reserved.
+            Err(_) => {}
         }
+        Ok(())
     }
 
     /// Releases the role of a sender, and aborts its slot.
@@ -183,9 +190,18 @@ impl RawRing {
         action: Action,
     ) -> Result<Acquired, Error> {
         let lock = &self.words().parties.lock;
-        let again = || match lock.lock(me.bits(), &self.sending_threads(), deadline) {
-            Err(sync::LockError::TimedOut) => None,
-            acquired => Some(acquired),
+        let owner = lock.look().0;
+        let is_kept = owner.is_some_and(|owner| keep::place(owner).is_some());
+        let again = || {
+            // A sender that keeps the lock, and has a turn, releases the lock at its end. Each try would make a heavy
+            // barrier, as the first one has.
+            if is_kept && lock.look().0 == owner {
+                return None;
+            }
+            match lock.lock(me.bits(), &self.sending_threads(), deadline) {
+                Err(sync::LockError::TimedOut) => None,
+                acquired => Some(acquired),
+            }
         };
         let tries = refused == sync::LockError::TimedOut && matches!(deadline, Deadline::Now);
         let acquired = tries.then(|| wait::stay_awake(None, again)).flatten();
