@@ -1,6 +1,6 @@
 /* Measures what a ring's protocol costs: what two processors must do to pass messages through a circular buffer. A
  * message begins on a cache line, and its first word tells how many of its bytes are written. The receiver reads them,
- * clears the first word of each line some lines later, or when it waits for the message behind a large one, and stores
+ * clears the first word of each line some lines later, or while it waits for the message after a large one, and stores
  * its position from time to time. There is nothing else: no roles, deaths or sleepers, and both sides know the length.
  *
  *     gcc -O2 -march=native -pthread bench/ring.c -o ring && ./ring

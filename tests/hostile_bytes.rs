@@ -30,9 +30,9 @@ const LATE: Duration = Duration::from_secs(10);
 
 const SIZE: usize = 16384;
 
-/// A segment that is attached with nothing mapped in front of it and behind it. Neither the kernel nor libc uses these
+/// Attaches a new segment with nothing mapped in front of it and behind it. Neither the kernel nor libc uses these
 /// addresses by itself.
-fn apart() -> Arc<Attachment> {
+fn attach_apart() -> Arc<Attachment> {
     static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);
     let segment = Segment::options().size(SIZE).remove_on_drop(true);
     let segment = segment.open(Key::PRIVATE).unwrap();
@@ -88,7 +88,7 @@ fn under_attack(
     operate: impl Fn(&Arc<Attachment>, &mut Random) -> Result<(), shmkey::Error>,
 ) {
     let seed = Random::seed_of_run();
-    let memory = apart();
+    let memory = attach_apart();
     open(Place::within(Arc::clone(&memory), 0));
     let mut good = vec![0; SIZE];
     memory.read_at(0, &mut good).unwrap();
@@ -365,7 +365,7 @@ fn a_ring_that_drops_the_oldest_under_attack() {
 #[test]
 fn planted_words_hold_no_process() {
     let seed = Random::seed_of_run();
-    let memory = apart();
+    let memory = attach_apart();
     let mut good = vec![0; SIZE];
     for (many, drops) in [(false, false), (true, false), (false, true)] {
         let options = Ring::options().many_senders(many).drop_oldest(drops);
@@ -414,10 +414,10 @@ fn planted_words_hold_no_process() {
     }
 }
 
-/// So the other tests would notice one.
+/// The other tests rely on this.
 #[test]
 fn an_access_outside_of_the_segment_ends_the_process() {
-    let memory = apart();
+    let memory = attach_apart();
     for outside in [SIZE as isize, -1] {
         // SAFETY: the child reads where it must not, which is what it is to die of.
         let child = unsafe { libc::fork() };

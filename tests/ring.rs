@@ -165,7 +165,7 @@ fn messages_of_every_length_come_in_order() {
                     }
                 }
             } else {
-                // A receiver that may wait clears other lines than one that tries.
+                // A call that may wait can clear lines without freeing them; a try does not.
                 let len = match random.below(2) {
                     0 => receiver.try_recv(&mut buffer).unwrap(),
                     _ => receiver.recv_timeout(&mut buffer, AGES).unwrap(),

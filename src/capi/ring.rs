@@ -903,9 +903,9 @@ pub unsafe extern "C" fn shm_ring_release(
     }))
 }
 
-/// Takes the sender's role before there is anything to send, so that the receiver notices if this process dies. In a
-/// ring with SHMKEY_MANY_SENDERS that processes of several PID namespaces use, the call waits up to 30 microseconds for a
-/// sender that is sending.
+/// Takes the sender's role before there is anything to send, so that the receiver notices if this process dies. Waits up
+/// to 30 microseconds for a sender that is sending, if the ring has SHMKEY_MANY_SENDERS and processes of several PID
+/// namespaces have used it.
 ///
 /// ring: a handle that is open.
 ///

@@ -64,7 +64,7 @@ use std::time::Duration;
 ///
 /// - of a thread that died while its process is live, for processes of other namespaces;
 /// - of a process of the initial namespace that took the lock before the first process of another
-///   namespace opened the mutex, for processes that cannot see it;
+///   namespace opened the mutex, for processes that cannot see it (before Linux 6.14, for all of another namespace);
 /// - of a process for whose token there was no segment left (`kernel.shmmni`), for the same;
 /// - of a process that has changed its IPC namespace (`unshare`, `setns`) before it took the lock, for
 ///   the same.

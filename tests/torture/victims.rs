@@ -71,7 +71,8 @@ const SECOND: &[u8] = b"the second one";
 const SENT: &[u8] = &[7; 100];
 /// The longest message of the ring that drops the oldest messages: the ring has no room for another one beside it.
 const LONGEST: &[u8] = &[7; 128];
-/// A message that ends at the last line of the ring, which has 60,096 bytes, after the first two and four of 12,000 bytes.
+/// Sent after the first two messages and four of 12,000 bytes, it ends in front of the last line of the ring, which has
+/// 60,096 bytes.
 const LAST: &[u8] = &[0; 11_768];
 /// A message whose lines the receiver clears only when it waits for the next one.
 const LARGE: &[u8] = &[4; 4_200];

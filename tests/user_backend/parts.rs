@@ -28,7 +28,7 @@ tasks! {
     what_has_replaced_an_attachment_that_a_child_shares_stays
 }
 
-/// Attaches a segment where more is free behind it. Neither the kernel nor libc uses these addresses by itself, so no
+/// Attaches a segment with free addresses behind it. Neither the kernel nor libc uses these addresses by itself, so no
 /// other thread gets memory where a test has unmapped some.
 fn attach(id: i32) -> *mut u8 {
     static NEXT: AtomicUsize = AtomicUsize::new(0x1000_0000_0000);

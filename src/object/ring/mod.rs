@@ -177,8 +177,8 @@ impl Ring {
         Ring::options().open(place, capacity)
     }
 
-    /// Takes the role of the sender, or of one of the senders. In a ring for many senders that processes of several PID
-    /// namespaces use, the call waits up to 30 µs for a sender that is sending.
+    /// Takes the role of the sender, or of one of the senders. Waits up to 30 µs for a sender that is sending, if the
+    /// ring is for many senders, and processes of several PID namespaces have used it.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) (`EBUSY`) if a process that is not known to be dead is the sender, this one included;

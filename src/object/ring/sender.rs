@@ -64,9 +64,9 @@ impl Sender {
     ///
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) (`EAGAIN`) if there is no room, and those of [`send`](Sender::send). In a
-    /// ring for many senders, also if another sender has a slot reserved, or was interrupted while it was sending; the
-    /// call waits up to 30 µs for a sender that is running. It may also fail so until about 10 ms after a sender has died
-    /// while it was sending or had a slot reserved.
+    /// ring for many senders, also if another sender has a slot reserved or was interrupted while it was sending, and
+    /// for about 10 ms after a sender has died while it was sending or had a slot reserved. The call waits up to 30 µs
+    /// for a sender that is running.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), Error> {
         self.raw.send(&mut self.end, message.into(), &Deadline::Now)

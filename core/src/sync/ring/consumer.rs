@@ -31,8 +31,8 @@ const SOON: u32 = 32;
 /// was reading.
 const OVERTAKEN: u32 = 100;
 
-/// The largest number of bytes in front of the last message whose lines the receiver leaves uncleared: few enough that
-/// the lines are still in its cache, and so many that it clears many at a time.
+/// How many bytes of lines the receiver leaves uncleared in front of the last message, at most: few enough that the
+/// lines are still in its cache, and enough that it clears many at a time.
 const DISTANCE: u64 = 4096;
 
 /// What the receiver keeps in its own memory.
@@ -48,7 +48,8 @@ pub struct Consumer {
     /// The position in front of which releasing a message takes no more than storing `released`: up to there, the ring
     /// does not end, and no line is to be cleared.
     horizon: u64,
-    /// How far behind `pos` the uncleared lines may reach at most, and how much the receiver frees at a time. In bytes.
+    /// In bytes: how far in front of `pos` the uncleared lines may reach (`farthest`), and how much must be cleared before
+    /// the receiver frees it (`step`).
     farthest: u64,
     step: u64,
     /// The position behind the last message for which it had to wait.
@@ -295,8 +296,8 @@ impl Consumer {
         let is_stream = self.pos != self.waited;
         self.waited = self.pos;
         if clears && self.pos.wrapping_sub(self.cleared) >= LARGE as u64 {
-            // In a dialogue, the sender would wait longer for the answer if the lines of its message were cleared first. A
-            // few lines are left alone: clearing them takes longer now than with many others later.
+            // Here, and not when the message was released: in a dialogue, its sender would get the answer later. Fewer
+            // lines than `LARGE` are left for later, because many at a time are cleared faster.
             self.clear_up_to(area, self.pos);
         } else if is_stream {
             (0..self.pause).for_each(|_| core::hint::spin_loop());
@@ -567,7 +568,7 @@ impl Consumer {
         self.wake_if_wanted(view, freed);
     }
 
-    /// Makes the offset wrap at the end of the ring, clears lines if there are some that are too far behind, frees
+    /// Makes the offset wrap at the end of the ring, clears lines if some are too far in front of `pos`, frees
     /// lines if there are enough of them, and finds the next horizon.
     #[cold]
     #[inline(never)]
@@ -576,7 +577,7 @@ impl Consumer {
         if self.offset >= room {
             self.offset -= room;
         }
-        // As much of the last message as may be held back stays, because the receiver may soon wait: see `appears_soon`.
+        // As many lines of the last message as possible stay uncleared: the receiver may soon wait, see `appears_soon`.
         let farthest = self.farthest.min(size + DISTANCE);
         if self.pos.wrapping_sub(self.cleared) > farthest {
             // Many lines at a time, which is faster than line by line.

@@ -20,9 +20,10 @@
 //! avoids that store otherwise, because the store takes the line away from a receiver that polls it. Both ends maintain
 //! the invariant:
 //!
-//! - The receiver stores `released` when it releases a message. Some lines later, or when it waits for the next message,
-//!   it clears the first word of each released line, and then frees the lines by moving `head`. The receiver that
-//!   follows a killed one continues at `released`, and clears the lines between `head` and `released` again.
+//! - The receiver stores `released` when it releases a message. Some lines later, or while it waits for the next
+//!   message, it clears the first word of each released line. From time to time, it frees the cleared lines by moving
+//!   `head`. The receiver that follows a killed one continues at `released`, and clears the lines between `head` and
+//!   `released` again.
 //! - The receiver does not clear the lines of a large frame (`LARGE`) that it has not copied, because they may not be
 //!   in its cache. (It clears lines that it has copied: the sender then fetches them sooner.) Before the sender commits
 //!   a large frame, it moves `uncleared` behind the frame's place in the next round: beside so many bytes, the store of
@@ -40,8 +41,8 @@
 //! # Room
 //!
 //! The receiver holds lines back: those that are released but not cleared, and those that are cleared but not freed.
-//! After each call of the receiver, they are at most `lag`, and the ring is larger than the longest message by that much. So an empty ring
-//! takes a message of its whole capacity, whatever was received before.
+//! When a call of the receiving end returns, they are at most `lag`, and the ring is larger than the longest message by
+//! that much. So an empty ring takes a message of its whole capacity, whatever was received before.
 //!
 //! A slot that would wrap at the end of the ring begins at the beginning, behind a *gap*, if the gap is at most an
 //! eighth of the capacity, and the only one that is not released. The ring is larger by that much, and a gap does not

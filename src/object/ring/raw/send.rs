@@ -146,14 +146,15 @@ impl RawRing {
         Ok(end)
     }
 
-    /// Has a sender that keeps the senders' lock take it anew. Processes of several PID namespaces use the ring: that
-    /// sender may have begun before, under a number of which the others cannot make a liveness check.
+    /// Makes a sender that keeps the senders' lock take it again, under its token. Processes of several PID namespaces
+    /// use the ring: that sender may have begun to keep the lock before they did, under a number by which the others
+    /// cannot find out whether it is live.
     #[cold]
     fn end_keeping(&self, end: &mut SendEnd) -> Result<(), Error> {
         match self.begin_locked(end, &Deadline::Now, Action::BecomeSender) {
             Ok(()) => self.unlock(end),
             Err(error) if error.kind() == ErrorKind::Damaged => return Err(error),
-            // That sender has a turn, and releases the lock at its end; or this thread has a slot reserved.
+            // That sender is in a turn, at the end of which it releases the lock; or this thread has a slot reserved.
             Err(_) => {}
         }
         Ok(())
@@ -193,8 +194,8 @@ impl RawRing {
         let owner = lock.look().0;
         let is_kept = owner.is_some_and(|owner| keep::place(owner).is_some());
         let again = || {
-            // A sender that keeps the lock, and has a turn, releases the lock at its end. Each try would make a heavy
-            // barrier, as the first one has.
+            // The first try has asked the sender that keeps the lock to release it at the end of its turn. Until then,
+            // another try would only make another heavy barrier.
             if is_kept && lock.look().0 == owner {
                 return None;
             }
