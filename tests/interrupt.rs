@@ -16,7 +16,33 @@ use std::{
     thread,
     time::Duration,
 };
-use support::{AGES, Environment, NOW, SOON, fails, in_child, refuse_futex_waitv, status_of_child};
+use support::{
+    AGES, Environment, NOW, SOON, do_task, fails, in_child, refuse_futex_waitv, say,
+    status_of_child,
+};
+
+/// Runs a task in a process of its own, because it handles signals or installs a filter. A child made by `fork` could not
+/// start threads: another thread may have had a lock of the standard library during the fork.
+#[track_caller]
+fn in_another_process(task: &str) {
+    Environment::new().helper(task).finish();
+}
+
+#[test]
+fn helper_process() {
+    do_task(&[
+        ("cancel_in_a_handler", |_| cancel_in_a_handler()),
+        ("interrupt_by_signals", |_| interrupt_by_signals()),
+        ("signal_in_vain", |_| signal_in_vain()),
+        ("cancel_without_the_call", |_| {
+            cancel_without_futex_waitv(libc::ENOSYS)
+        }),
+        ("cancel_where_the_call_is_refused", |_| {
+            cancel_without_futex_waitv(libc::EPERM)
+        }),
+    ]);
+    say("done");
+}
 
 /// What ends the waits of a handle before their events.
 #[derive(Clone, Copy, PartialEq)]
@@ -511,63 +537,69 @@ fn signal(thread: i32, signal: i32) {
 
 #[test]
 fn a_signal_handler_cancels_a_wait() {
-    in_child(|| {
-        let test = Environment::new();
-        let mut waiting = semaphore(&test, By::Cancelling);
-        STOP.set(waiting.canceller.clone().unwrap()).unwrap();
-        for flags in [0, libc::SA_RESTART] {
-            handle(libc::SIGUSR1, flags, cancel);
-            let once = AtomicBool::new(true);
-            let result = wait_until(&mut waiting, |_, thread| {
-                if once.swap(false, SeqCst) {
-                    signal(thread, libc::SIGUSR1);
-                }
-            });
-            fails(result, ErrorKind::Cancelled);
-            // SAFETY: a signal for the calling thread alone, which has a handler for it.
-            unsafe { libc::raise(libc::SIGUSR1) };
-            fails(waiting.wait(), ErrorKind::Cancelled);
-        }
-        waiting.expect_event();
-    });
+    in_another_process("cancel_in_a_handler");
+}
+
+fn cancel_in_a_handler() {
+    let test = Environment::new();
+    let mut waiting = semaphore(&test, By::Cancelling);
+    STOP.set(waiting.canceller.clone().unwrap()).unwrap();
+    for flags in [0, libc::SA_RESTART] {
+        handle(libc::SIGUSR1, flags, cancel);
+        let once = AtomicBool::new(true);
+        let result = wait_until(&mut waiting, |_, thread| {
+            if once.swap(false, SeqCst) {
+                signal(thread, libc::SIGUSR1);
+            }
+        });
+        fails(result, ErrorKind::Cancelled);
+        // SAFETY: a signal for the calling thread alone, which has a handler for it.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        fails(waiting.wait(), ErrorKind::Cancelled);
+    }
+    waiting.expect_event();
 }
 
 #[test]
 fn signals_end_the_waits_of_a_handle_that_asks_for_it() {
-    in_child(|| {
-        for flags in [0, libc::SA_RESTART] {
-            let test = Environment::new();
-            handle(libc::SIGUSR1, flags, do_nothing);
-            for mut waiting in Waiting::all(&test, By::Signals) {
-                let result = wait_until(&mut waiting, |_, thread| signal(thread, libc::SIGUSR1));
-                let error = fails(result, ErrorKind::Interrupted);
-                assert_eq!(error.errno(), libc::EINTR);
-                waiting.expect_event();
-            }
+    in_another_process("interrupt_by_signals");
+}
+
+fn interrupt_by_signals() {
+    for flags in [0, libc::SA_RESTART] {
+        let test = Environment::new();
+        handle(libc::SIGUSR1, flags, do_nothing);
+        for mut waiting in Waiting::all(&test, By::Signals) {
+            let result = wait_until(&mut waiting, |_, thread| signal(thread, libc::SIGUSR1));
+            let error = fails(result, ErrorKind::Interrupted);
+            assert_eq!(error.errno(), libc::EINTR);
+            waiting.expect_event();
         }
-    });
+    }
 }
 
 #[test]
 fn signals_end_no_other_wait() {
-    in_child(|| {
-        handle(libc::SIGUSR1, 0, do_nothing);
-        for by in [By::Nothing, By::Cancelling] {
-            let test = Environment::new();
-            for mut waiting in Waiting::all(&test, by) {
-                let happen =
-                    std::sync::Mutex::new(std::mem::replace(&mut waiting.happen, Box::new(|| {})));
-                let calls = AtomicI32::new(0);
-                let result = wait_until(&mut waiting, |_, thread| {
-                    signal(thread, libc::SIGUSR1);
-                    if calls.fetch_add(1, SeqCst) == 20 {
-                        happen.lock().unwrap()();
-                    }
-                });
-                assert!(result.is_ok(), "{}: {result:?}", waiting.what);
-            }
+    in_another_process("signal_in_vain");
+}
+
+fn signal_in_vain() {
+    handle(libc::SIGUSR1, 0, do_nothing);
+    for by in [By::Nothing, By::Cancelling] {
+        let test = Environment::new();
+        for mut waiting in Waiting::all(&test, by) {
+            let happen =
+                std::sync::Mutex::new(std::mem::replace(&mut waiting.happen, Box::new(|| {})));
+            let calls = AtomicI32::new(0);
+            let result = wait_until(&mut waiting, |_, thread| {
+                signal(thread, libc::SIGUSR1);
+                if calls.fetch_add(1, SeqCst) == 20 {
+                    happen.lock().unwrap()();
+                }
+            });
+            assert!(result.is_ok(), "{}: {result:?}", waiting.what);
         }
-    });
+    }
 }
 
 #[test]
@@ -672,22 +704,27 @@ fn a_child_has_a_cancellation_of_its_own() {
 }
 
 #[test]
-fn a_kernel_or_a_filter_without_futex_waitv_does_not_keep_a_wait_from_ending() {
-    for errno in [libc::ENOSYS, libc::EPERM] {
-        in_child(|| {
-            refuse_futex_waitv(errno);
-            let test = Environment::new();
-            for mut waiting in Waiting::all(&test, By::Cancelling) {
-                let once = AtomicBool::new(true);
-                let result = wait_until(&mut waiting, |waiting, _| {
-                    if once.swap(false, SeqCst) {
-                        waiting.cancel();
-                    }
-                });
-                fails(result, ErrorKind::Cancelled);
-                waiting.expect_event();
+fn a_kernel_without_futex_waitv_does_not_keep_a_wait_from_ending() {
+    in_another_process("cancel_without_the_call");
+}
+
+#[test]
+fn a_filter_that_refuses_futex_waitv_does_not_keep_a_wait_from_ending() {
+    in_another_process("cancel_where_the_call_is_refused");
+}
+
+fn cancel_without_futex_waitv(errno: i32) {
+    refuse_futex_waitv(errno);
+    let test = Environment::new();
+    for mut waiting in Waiting::all(&test, By::Cancelling) {
+        let once = AtomicBool::new(true);
+        let result = wait_until(&mut waiting, |waiting, _| {
+            if once.swap(false, SeqCst) {
+                waiting.cancel();
             }
         });
+        fails(result, ErrorKind::Cancelled);
+        waiting.expect_event();
     }
 }
 

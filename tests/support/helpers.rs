@@ -72,6 +72,13 @@ impl Helper {
         writeln!(self.input).unwrap();
     }
 
+    /// Waits for the end of a task that says "done".
+    #[track_caller]
+    pub fn finish(mut self) {
+        self.expect("done");
+        assert!(self.child.wait().unwrap().success());
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

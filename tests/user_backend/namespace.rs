@@ -54,15 +54,8 @@ impl Namespace {
 
     #[track_caller]
     pub fn run_within(&self, within: &[&str], task: &str) {
-        finish(self.start_within(within, task));
+        self.start_within(within, task).finish();
     }
-}
-
-/// Waits for the end of a task.
-#[track_caller]
-pub fn finish(mut helper: Helper) {
-    helper.expect("done");
-    assert!(helper.child.wait().unwrap().success());
 }
 
 /// Returns the names of the files in a directory, sorted.
