@@ -17,16 +17,9 @@ use std::{
     time::Duration,
 };
 use support::{
-    AGES, Environment, NOW, SOON, do_task, fails, in_child, refuse_futex_waitv, say,
-    status_of_child,
+    AGES, Environment, NOW, SOON, do_task, fails, in_another_process, in_child,
+    in_processes_without_futex_waitv, refuse_futex_waitv, say, status_of_child,
 };
-
-/// Runs a task in a process of its own, because it handles signals or installs a filter. A child made by `fork` could not
-/// start threads: another thread may have had a lock of the standard library during the fork.
-#[track_caller]
-fn in_another_process(task: &str) {
-    Environment::new().helper(task).finish();
-}
 
 #[test]
 fn helper_process() {
@@ -34,12 +27,7 @@ fn helper_process() {
         ("cancel_in_a_handler", |_| cancel_in_a_handler()),
         ("interrupt_by_signals", |_| interrupt_by_signals()),
         ("signal_in_vain", |_| signal_in_vain()),
-        ("cancel_without_the_call", |_| {
-            cancel_without_futex_waitv(libc::ENOSYS)
-        }),
-        ("cancel_where_the_call_is_refused", |_| {
-            cancel_without_futex_waitv(libc::EPERM)
-        }),
+        ("cancel_without_futex_waitv", cancel_without_futex_waitv),
     ]);
     say("done");
 }
@@ -537,7 +525,7 @@ fn signal(thread: i32, signal: i32) {
 
 #[test]
 fn a_signal_handler_cancels_a_wait() {
-    in_another_process("cancel_in_a_handler");
+    in_another_process("cancel_in_a_handler", "");
 }
 
 fn cancel_in_a_handler() {
@@ -562,7 +550,7 @@ fn cancel_in_a_handler() {
 
 #[test]
 fn signals_end_the_waits_of_a_handle_that_asks_for_it() {
-    in_another_process("interrupt_by_signals");
+    in_another_process("interrupt_by_signals", "");
 }
 
 fn interrupt_by_signals() {
@@ -580,7 +568,7 @@ fn interrupt_by_signals() {
 
 #[test]
 fn signals_end_no_other_wait() {
-    in_another_process("signal_in_vain");
+    in_another_process("signal_in_vain", "");
 }
 
 fn signal_in_vain() {
@@ -704,17 +692,12 @@ fn a_child_has_a_cancellation_of_its_own() {
 }
 
 #[test]
-fn a_kernel_without_futex_waitv_does_not_keep_a_wait_from_ending() {
-    in_another_process("cancel_without_the_call");
+fn a_kernel_or_a_filter_without_futex_waitv_does_not_keep_a_wait_from_ending() {
+    in_processes_without_futex_waitv("cancel_without_futex_waitv");
 }
 
-#[test]
-fn a_filter_that_refuses_futex_waitv_does_not_keep_a_wait_from_ending() {
-    in_another_process("cancel_where_the_call_is_refused");
-}
-
-fn cancel_without_futex_waitv(errno: i32) {
-    refuse_futex_waitv(errno);
+fn cancel_without_futex_waitv(errno: &str) {
+    refuse_futex_waitv(errno.parse().unwrap());
     let test = Environment::new();
     for mut waiting in Waiting::all(&test, By::Cancelling) {
         let once = AtomicBool::new(true);

@@ -17,8 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 use support::{
-    AGES, Environment, NOW, SOON, do_task, fails, in_child, private_memory, refuse_futex_waitv,
-    say, says, status_of_child, wait_for_line,
+    AGES, Environment, NOW, SOON, do_task, fails, in_another_process, in_child,
+    in_processes_without_futex_waitv, private_memory, refuse_futex_waitv, say, says,
+    status_of_child, wait_for_line,
 };
 
 #[test]
@@ -26,7 +27,21 @@ fn helper_process() {
     do_task(&[
         ("send and wait", send_and_wait),
         ("post when told", post_when_told),
+        ("poll for every kind", |errno| {
+            refuse_futex_waitv(errno.parse().unwrap());
+            waits_for_every_kind();
+        }),
+        ("poll and cancel", |errno| {
+            refuse_futex_waitv(errno.parse().unwrap());
+            is_cancelled_by_every_kind();
+        }),
+        ("poll among signals", |errno| {
+            refuse_futex_waitv(errno.parse().unwrap());
+            is_ended_by_signals();
+        }),
+        ("wait among signals", |_| is_ended_by_signals()),
     ]);
+    say("done");
 }
 
 fn send_and_wait(name: &str) {
@@ -108,12 +123,7 @@ fn one_of_every_kind_is_waited_for() {
 
 #[test]
 fn objects_are_polled_where_the_kernel_cannot_sleep_on_several_words() {
-    for errno in [libc::ENOSYS, libc::EPERM] {
-        in_child(|| {
-            refuse_futex_waitv(errno);
-            waits_for_every_kind();
-        });
-    }
+    in_processes_without_futex_waitv("poll for every kind");
 }
 
 /// Cancels the handle of each kind, before a wait and during one.
@@ -197,12 +207,7 @@ fn a_cancellation_comes_before_the_end_of_the_peers() {
 
 #[test]
 fn a_cancellation_ends_the_wait_where_the_kernel_cannot_sleep_on_several_words() {
-    for errno in [libc::ENOSYS, libc::EPERM] {
-        in_child(|| {
-            refuse_futex_waitv(errno);
-            is_cancelled_by_every_kind();
-        });
-    }
+    in_processes_without_futex_waitv("poll and cancel");
 }
 
 extern "C" fn do_nothing(_: i32) {}
@@ -247,15 +252,13 @@ fn wait_among_signals(is_allowed: bool) -> Result<usize, Error> {
 
 #[test]
 fn signals_end_the_wait_if_one_handle_allows_it() {
-    for polls in [false, true] {
-        in_child(|| {
-            if polls {
-                refuse_futex_waitv(libc::ENOSYS);
-            }
-            fails(wait_among_signals(true), Interrupted);
-            assert_eq!(wait_among_signals(false).unwrap(), 0);
-        });
-    }
+    in_another_process("wait among signals", "");
+    in_processes_without_futex_waitv("poll among signals");
+}
+
+fn is_ended_by_signals() {
+    fails(wait_among_signals(true), Interrupted);
+    assert_eq!(wait_among_signals(false).unwrap(), 0);
 }
 
 /// The offsets of the position of a ring's receiver, and of the ring's first message.

@@ -124,6 +124,22 @@ fn end_in_time() {
     unsafe { libc::alarm(600) };
 }
 
+/// Runs a task, which says "done", in a process of its own, because it changes that process and starts threads. A child
+/// made by `fork` starts none: another thread may have had a lock of the standard library during the fork, and the child
+/// would wait for ever for it. The task gets `argument` in place of a name.
+#[track_caller]
+pub fn in_another_process(task: &str, argument: &str) {
+    Helper::start(&[], task, argument).finish();
+}
+
+/// Does the same for each error number with which `futex_waitv` can be refused. It is the argument.
+#[track_caller]
+pub fn in_processes_without_futex_waitv(task: &str) {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        in_another_process(task, &errno.to_string());
+    }
+}
+
 /// Has a child made by `fork` do something. Fails if the child panics.
 #[track_caller]
 pub fn in_child(act: impl FnOnce()) {

@@ -24,8 +24,9 @@ pub use cpp::{CLANGXX, Cpp, GXX};
 pub use environment::{Environment, Keys, directory, watch};
 pub use filter::{install_filter, refuse_futex_waitv};
 pub use helpers::{
-    Helper, do_task, fork_child, helper_task, in_child, say, status_of, status_of_child,
-    stop_for_tracer, wait_for_line, with_locks,
+    Helper, do_task, fork_child, helper_task, in_another_process, in_child,
+    in_processes_without_futex_waitv, say, status_of, status_of_child, stop_for_tracer,
+    wait_for_line, with_locks,
 };
 pub use processes::{Ending, Process};
 pub use programs::{Artifacts, Form, PEER, Programs, compile, exported, working_compiler};
