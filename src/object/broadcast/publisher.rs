@@ -85,7 +85,7 @@ impl BroadcastPublisher {
 
     /// Publishes several messages; waits until there is room for all of them. Returns the number of published messages,
     /// which is smaller if one of them cannot be published. Messages for which there is room together become visible to
-    /// the subscribers at once. With no messages, it returns 0 at once.
+    /// the subscribers at once. Returns 0 without waiting if `messages` is empty.
     ///
     /// # Errors
     /// Those of [`publish`](BroadcastPublisher::publish), if the first message was not published.
